@@ -1,0 +1,146 @@
+"""What the indexes store and return: frozen values, no behaviour beyond derived properties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatMatrix: TypeAlias = NDArray[np.float32]
+FloatVector: TypeAlias = NDArray[np.float32]
+BitMatrix: TypeAlias = NDArray[np.uint8]
+Span: TypeAlias = tuple[int, int]
+Scalar: TypeAlias = str | int | float | bool
+
+IngestStatus: TypeAlias = Literal["created", "updated", "unchanged", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to index. Offsets everywhere index `text` in Unicode code points, half open."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """The live version of a stored document, without its text."""
+
+    id: str
+    version: int
+    title: str
+    metadata: Mapping[str, Scalar]
+    chunks: int
+    tokens: int
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """The live version of a document with its text and the spans of its chunks in text order."""
+
+    info: DocumentInfo
+    text: str
+    chunks: tuple[StoredChunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSpan:
+    """Where a chunk lies in its document, and where its units do.
+
+    `units` are the spans of its sentences, list items, table rows or code lines, ascending and
+    disjoint; the first starts at `start`, the last ends at `end`.
+    """
+
+    start: int
+    end: int
+    units: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Term weights: `indices` are distinct term ids, `values` their weights, same length."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One text after the embedder.
+
+    dense: float32 [dim], unit length. tokens: uint8 [n_tokens, bits / 8], packed sign bits of the
+    projected token vectors, special tokens left out.
+    """
+
+    dense: FloatVector
+    tokens: BitMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQuestion:
+    """One question after the embedder.
+
+    dense: float32 [dim], unit length. tokens: float32 [n_tokens, bits], projected and of unit
+    length. weights: float32 [n_tokens], the IDF of each token, summing to 1 (all zero if empty).
+    """
+
+    dense: FloatVector
+    tokens: FloatMatrix
+    weights: FloatVector
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk of a live document version, as the store holds it; `text` is the document's own text."""
+
+    id: str
+    document_id: str
+    version: int
+    title: str
+    start: int
+    end: int
+    units: tuple[Span, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that a question found.
+
+    dense: cosine to the question, None where only BM25 found it. bm25: BM25 score, None where only
+    the dense search found it. fused: the score it is ranked by, higher is better.
+    tokens: as in `Encoded.tokens`.
+    """
+
+    chunk: StoredChunk
+    tokens: BitMatrix
+    dense: float | None
+    bm25: float | None
+    fused: float
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What became of one document of an ingest; `error` is None unless `status` is failed."""
+
+    id: str
+    version: int | None
+    status: IngestStatus
+    chunks: int
+    tokens: int
+    error: IngestFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestFailure:
+    """Why a document was not stored: a stable code of `indexes.errors` and a sentence."""
+
+    code: str
+    detail: str

@@ -1,0 +1,183 @@
+"""Settings: where to connect and what is allowed. The only reader of the environment.
+
+Read once at start from `ragopt.toml` (path in `RAGOPT_CONFIG`) and the environment (`RAGOPT_` +
+name, `__` between levels); the environment wins. What may change per request is `QueryKnobs`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ragopt.domain import QueryKnobs, Tier
+from ragopt.errors import ConfigError
+
+MEBIBYTE = 1024 * 1024
+DEFAULT_CONFIG_FILE = "ragopt.toml"
+CONVENTIONAL_ENV = {
+    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+}
+
+
+class PriceSettings(BaseModel):
+    """USD per million tokens; overrides the price table for one model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    input: Decimal = Field(ge=0)
+    output: Decimal = Field(ge=0)
+    cached_input: Decimal | None = Field(default=None, ge=0)
+
+
+class ModelSettings(BaseModel):
+    """One `[[models]]` entry of ragopt.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(min_length=1, description="what the API calls it")
+    provider: Literal["openai", "anthropic", "extractive"]
+    model: str = Field(default="", description="the provider's name for it")
+    tier: Tier = "simple"
+    base_url: str | None = Field(default=None, description="another server that speaks the dialect")
+    api_key_env: str | None = Field(default=None, description="the NAME of a variable, never a key")
+    api_key_file: Path | None = Field(default=None, description="a file that holds the key")
+    timeout_s: float = Field(default=30, gt=0, le=600)
+    price: PriceSettings | None = None
+
+    def resolved_base_url(self) -> str | None:
+        """Return `base_url`, else what the provider's own variable says, else None."""
+        if self.base_url or self.provider == "extractive":
+            return self.base_url
+        return os.environ.get(CONVENTIONAL_ENV[self.provider][1]) or None
+
+    def resolved_api_key(self) -> SecretStr | None:
+        """Return the key from `api_key_file`, `api_key_env` or the provider's own variable.
+
+        Raises: `ConfigError` if the file cannot be read or the named variable is not set.
+        """
+        if self.provider == "extractive":
+            return None
+        if self.api_key_file is not None:
+            try:
+                return SecretStr(self.api_key_file.read_text(encoding="utf-8").strip())
+            except OSError as error:
+                raise ConfigError(f"models.{self.name}.api_key_file: {error}") from error
+        variable = self.api_key_env or CONVENTIONAL_ENV[self.provider][0]
+        value = os.environ.get(variable)
+        if value is None and self.api_key_env is not None:
+            raise ConfigError(f"models.{self.name}.api_key_env: the variable {variable} is not set")
+        return None if value is None else SecretStr(value)
+
+
+class Settings(BaseSettings):
+    """Every setting of the service; each is also `RAGOPT_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="RAGOPT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default=Path(".ragopt"), description="where the embedded engines keep their files")
+    qdrant_url: str | None = Field(default=None, description="unset: embedded Qdrant Edge; set: a Qdrant server")
+    qdrant_api_key: SecretStr | None = Field(default=None, description="key of that Qdrant server")
+    redis_url: str | None = Field(default=None, description="unset: a private embedded Redis; set: that Redis")
+    api_key: SecretStr | None = Field(default=None, description="one bootstrap key, all scopes, tenant `default`")
+    embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
+    context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
+    top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    chunk_tokens: int = Field(default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest")
+    host: str = Field(default="127.0.0.1", description="address the service listens on")
+    port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")
+    request_timeout_s: float = Field(default=120, gt=0, description="total time of one request")
+    max_concurrent_requests: int = Field(default=64, ge=1, description="questions worked on at once; beyond: 503")
+    queue_wait_s: float = Field(default=1, ge=0, description="how long a question waits for a place before 503")
+    max_document_bytes: int = Field(default=20 * MEBIBYTE, ge=1, description="one document")
+    max_ingest_bytes: int = Field(default=100 * MEBIBYTE, ge=1, description="one /ingest body")
+    max_body_bytes: int = Field(default=2 * MEBIBYTE, ge=1, description="any other body")
+    max_question_tokens: int = Field(default=8_000, ge=1, description="one question, history not counted")
+    max_output_tokens: int = Field(default=1_024, ge=1, description="answer length unless the request says less")
+    cache_ttl_s: int = Field(default=86_400, ge=0, description="life of a cached answer; 0 turns the cache off")
+    conversation_ttl_s: int = Field(default=30 * 86_400, ge=60, description="life of an idle conversation")
+    drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
+    models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, strongest first: arguments, environment, ragopt.toml."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    def knobs(self) -> QueryKnobs:
+        """Return the knobs of a request that names none."""
+        return QueryKnobs(context_tokens=self.context_tokens, top_k=self.top_k)
+
+
+def config_file() -> Path:
+    """Return the path of ragopt.toml: `RAGOPT_CONFIG`, else the one in the working directory."""
+    return Path(os.environ.get("RAGOPT_CONFIG") or DEFAULT_CONFIG_FILE)
+
+
+def cache_dir() -> Path:
+    """Return the user's cache folder for converted models: `XDG_CACHE_HOME` or `~/.cache`, plus `ragopt`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragopt"
+
+
+def runtime_dir() -> Path:
+    """Return a folder short enough for unix sockets: `XDG_RUNTIME_DIR` if it is there, else `/tmp`."""
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(named) if named and len(named) < 40 and Path(named).is_dir() else Path("/tmp")
+
+
+def load_settings(*, data_dir: Path | None = None, host: str | None = None, port: int | None = None) -> Settings:
+    """Return the validated settings; arguments that are not None win over every source.
+
+    Raises: `ConfigError` naming each wrong setting, the file if it is missing or not TOML, and any
+    `RAGOPT_` variable that is not a setting.
+    """
+    path = config_file()
+    if os.environ.get("RAGOPT_CONFIG") and not path.is_file():
+        raise ConfigError(f"RAGOPT_CONFIG: no file at {path}")
+    given = {"data_dir": data_dir, "host": host, "port": port}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigError("; ".join(setting_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    refuse_unknown_variables()
+    refuse_duplicate_models(settings.models)
+    return settings
+
+
+def setting_problem(location: tuple[int | str, ...], message: str) -> str:
+    """Return one line that names the setting by its environment variable and says what is wrong with it."""
+    return f"RAGOPT_{'__'.join(str(part).upper() for part in location)}: {message}"
+
+
+def refuse_unknown_variables() -> None:
+    """Raise `ConfigError` for a `RAGOPT_` variable that no setting reads: a typo would go unseen otherwise."""
+    known = {f"RAGOPT_{name.upper()}" for name in Settings.model_fields} | {"RAGOPT_CONFIG"}
+    for variable in sorted(os.environ):
+        if variable.startswith("RAGOPT_") and variable.split("__")[0] not in known:
+            raise ConfigError(f"{variable}: no such setting; `ragopt config check` lists them")
+
+
+def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:
+    """Raise `ConfigError` if two `[[models]]` share a name or a name is reserved."""
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1 or name == "auto":
+            raise ConfigError(f"models.{name}: the name is taken")

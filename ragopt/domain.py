@@ -1,0 +1,179 @@
+"""The nouns of a question and its answer: frozen values, standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+Span: TypeAlias = tuple[int, int]
+Role: TypeAlias = Literal["user", "assistant"]
+Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
+CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
+CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
+Tier: TypeAlias = Literal["simple", "medium", "complex"]
+Outcome: TypeAlias = Literal["ok", "error", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryKnobs:
+    """What may change per request and what the tuner searches.
+
+    context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
+    reranking and packing.
+    """
+
+    context_tokens: int = 800
+    top_k: int = 50
+
+    def digest(self) -> str:
+        """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks, with everything that decides the answer.
+
+    `tenant` comes from the authenticated key. `text` is the last user message, `history` what came
+    before it, oldest first. `model` is `auto` or a configured name.
+    """
+
+    text: str
+    tenant: str
+    collection: str = "default"
+    history: tuple[Turn, ...] = ()
+    knobs: QueryKnobs = field(default_factory=QueryKnobs)
+    model: str = "auto"
+    max_output_tokens: int | None = None
+    cache: CacheMode = "on"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of one chunk that was packed.
+
+    n: its number in prompt, stream and citations, from 1. spans: ascending, disjoint, in the
+    document's text. text: those spans joined by ` … `. tokens: of `text`, in o200k_base.
+    score: the reranker's, higher is better, comparable within one context only.
+    """
+
+    n: int
+    document_id: str
+    version: int
+    chunk_id: str
+    title: str
+    spans: tuple[Span, ...]
+    text: str
+    tokens: int
+    score: float
+    units: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The packed passages of a question; `tokens` counts their texts joined by blank lines."""
+
+    question: str
+    standalone_question: str
+    token_budget: int
+    tokens: int
+    passages: tuple[Passage, ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One `[n]` of an answer. Offsets are code points, half open: into the answer, and into the document's text.
+
+    `source_start`, `source_end` and `quote` are None where no part of the passage carries the claim.
+    """
+
+    n: int
+    document_id: str
+    version: int
+    chunk_id: str
+    title: str
+    answer_start: int
+    answer_end: int
+    source_start: int | None
+    source_end: int | None
+    quote: str | None
+    support: Support
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one model: its configured name, what came of it, a sentence, and milliseconds."""
+
+    model: str
+    outcome: Outcome
+    detail: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which model answered, and why. `score` is the difficulty in [0, 1], None where nothing scored it."""
+
+    provider: str
+    model: str
+    tier: Tier
+    score: float | None
+    reason: str
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer in disjoint buckets, summed over its attempts.
+
+    input_tokens: not read from and not written to a provider's cache. cost_usd: None where the
+    price is not known. estimated: True where a provider did not report its usage.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal | None = None
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOutcome:
+    """What the response cache did; `kind`, `similarity` and `age_s` are None unless it was a hit."""
+
+    status: CacheStatus
+    kind: Literal["exact", "semantic"] | None = None
+    similarity: float | None = None
+    age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole answer. `partial` is True where the provider stopped after text was already released."""
+
+    id: str
+    text: str
+    abstained: bool
+    citations: tuple[Citation, ...]
+    context: Context
+    route: Route
+    cache: CacheOutcome
+    usage: Usage
+    partial: bool = False
