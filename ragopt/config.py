@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -92,7 +94,9 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
-    chunk_tokens: int = Field(default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest")
+    chunk_tokens: int = Field(
+        default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
+    )
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")
     request_timeout_s: float = Field(default=120, gt=0, description="total time of one request")
@@ -133,6 +137,19 @@ def config_file() -> Path:
 def cache_dir() -> Path:
     """Return the user's cache folder for converted models: `XDG_CACHE_HOME` or `~/.cache`, plus `ragopt`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragopt"
+
+
+@contextmanager
+def shipped_vocabularies() -> Iterator[None]:
+    """Point tiktoken at the vocabularies that ship, for the block: it would download them otherwise."""
+    before = os.environ.get("TIKTOKEN_CACHE_DIR")
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(__file__).parent / "data" / "tiktoken")
+    try:
+        yield
+    finally:
+        del os.environ["TIKTOKEN_CACHE_DIR"]
+        if before is not None:
+            os.environ["TIKTOKEN_CACHE_DIR"] = before
 
 
 def runtime_dir() -> Path:
