@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +18,22 @@ Span: TypeAlias = tuple[int, int]
 Scalar: TypeAlias = str | int | float | bool
 
 IngestStatus: TypeAlias = Literal["created", "updated", "unchanged", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKnobs:
+    """What shapes an index; part of the identity of every stored version.
+
+    chunk_tokens: target size of a chunk. chunking: name of the chunking rules.
+    """
+
+    chunk_tokens: int = 100
+    chunking: str = "units-1"
+
+    def digest(self) -> str:
+        """Return 16 hex digits that change when any knob does."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""Text to sentence spans, by spaCy's blank English pipeline and its rule-based sentencizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from indexes.records import Span
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+# spaCy refuses texts over 1,000,000 characters; a paragraph of this size is a file without structure.
+MAX_PARAGRAPH_CHARS = 100_000
+
+
+@cache
+def sentencizer() -> Language:
+    """Return the pipeline, loaded once: a tokenizer that knows abbreviations, and the sentencizer. No model download."""
+    import spacy
+
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("sentencizer")
+    return pipeline
+
+
+def sentence_spans(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield the spans of the sentences of `text[start:end]`, ascending, without surrounding white space."""
+    for piece_start, piece_end in pieces(text, start, end):
+        for sentence in sentencizer()(text[piece_start:piece_end]).sents:
+            span = trimmed(text, piece_start + sentence.start_char, piece_start + sentence.end_char)
+            if span[0] < span[1]:
+                yield span
+
+
+def pieces(text: str, start: int, end: int) -> Iterator[Span]:
+    """Yield spans of at most 100,000 characters that cover [start, end), cut after white space where there is some."""
+    while end - start > MAX_PARAGRAPH_CHARS:
+        cut = text.rfind(" ", start, start + MAX_PARAGRAPH_CHARS) + 1
+        cut = cut if cut > start else start + MAX_PARAGRAPH_CHARS
+        yield start, cut
+        start = cut
+    yield start, end
+
+
+def trimmed(text: str, start: int, end: int) -> Span:
+    """Return the span without white space at its edges; empty at `start` if nothing else is there."""
+    part = text[start:end]
+    inner = part.strip()
+    if not inner:
+        return start, start
+    offset = start + part.index(inner)
+    return offset, offset + len(inner)
