@@ -1,0 +1,124 @@
+"""Texts to vectors: one model, one queue, questions before documents."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from tokenizers import Encoding
+
+from indexes.model import Forward, ModelFiles, load_forward, model_files, padded, pooled
+from indexes.records import Encoded, EncodedQuestion
+from indexes.tokens import TokenProjection, shipped_projection
+
+Job: TypeAlias = Callable[[], None]
+T = TypeVar("T")
+
+QUESTION, DOCUMENT, STOP = 0, 1, 2
+# A question waits for at most one batch; at this size the batch is as fast per chunk as a larger one.
+BATCH_TEXTS = 8
+
+
+class Embedder:
+    """A loaded embedding model. `tag` names model and projection: vectors of another tag do not mix with these."""
+
+    def __init__(self, files: ModelFiles, forward: Forward, *, projection: TokenProjection) -> None:
+        self.tag = f"{files.sha256[:16]}/{files.pooling}/{projection.name}"
+        self.engine = forward.engine
+        self.dim = len(projection.mean)
+        self._files = files
+        self._forward = forward
+        self._projection = projection
+        self._tokenizer = files.tokenizer()
+        self._jobs: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
+        self._order = itertools.count()
+        self._worker = threading.Thread(target=self._work, name="embedder", daemon=True)
+        self._worker.start()
+
+    @classmethod
+    def load(cls, model: str, *, cache_folder: Path) -> Embedder:
+        """Return the embedder of the model that ships ("") or of a folder or hub id; blocking.
+
+        The first load on a machine converts the model (seconds), later ones take a fraction of one.
+        Raises: `ModelUnavailable`.
+        """
+        files = model_files(model)
+        forward = load_forward(files, cache_folder)
+        one = np.ones((1, 1), np.int64)
+        hidden = forward.hidden(one, one).shape[2]
+        return cls(files, forward, projection=shipped_projection(files.sha256, hidden))
+
+    async def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> list[Encoded]:
+        """Return one `Encoded` per text, in order; [] for none. `on_batch` is told how many texts each batch held.
+
+        Texts are batched by length; a batch never delays a question by more than itself.
+        """
+        encodings = self._tokenizer.encode_batch(list(texts))
+        order = sorted(range(len(texts)), key=lambda at: len(encodings[at].ids))
+        batches = [order[at : at + BATCH_TEXTS] for at in range(0, len(order), BATCH_TEXTS)]
+        results: dict[int, Encoded] = {}
+
+        async def run(batch: list[int]) -> None:
+            done = await self._submit(lambda: self._encode_batch([encodings[at] for at in batch]), DOCUMENT)
+            results.update(zip(batch, done, strict=True))
+            if on_batch is not None:
+                on_batch(len(batch))
+
+        await asyncio.gather(*(run(batch) for batch in batches))
+        return [results[at] for at in range(len(texts))]
+
+    async def encode_question(self, text: str) -> EncodedQuestion:
+        """Return a question's dense vector, its token vectors and their IDF weights."""
+        return await self._submit(lambda: self._encode_question(text), QUESTION)
+
+    def close(self) -> None:
+        """End the worker after what is queued; the embedder is not used afterwards."""
+        self._jobs.put((STOP, next(self._order), None))
+        self._worker.join()
+
+    async def _submit(self, call: Callable[[], T], priority: int) -> T:
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                future.set_exception(error)
+
+        self._jobs.put((priority, next(self._order), job))
+        return await asyncio.wrap_future(future)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()[2]
+            if job is None:
+                return
+            job()
+
+    def _encode_batch(self, encodings: Sequence[Encoding]) -> list[Encoded]:
+        hidden = self._forward.hidden(*padded(encodings))
+        rows: list[Encoded] = []
+        for row, encoding in enumerate(encodings):
+            vectors = hidden[row, : len(encoding.ids)]
+            words = np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+            rows.append(Encoded(pooled(vectors, self._files.pooling), self._projection.squeeze(vectors[words])))
+        return rows
+
+    def _encode_question(self, text: str) -> EncodedQuestion:
+        encoding = self._tokenizer.encode(text)
+        vectors = self._forward.hidden(*padded([encoding]))[0]
+        words = np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+        return EncodedQuestion(
+            dense=pooled(vectors, self._files.pooling),
+            tokens=self._projection.project(vectors[words]),
+            weights=self._projection.weights([encoding.ids[at] for at in words]),
+        )

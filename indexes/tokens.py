@@ -1,0 +1,116 @@
+"""Token vectors: squeezed to sign bits at ingest, compared by MaxSim when a question comes.
+
+Late interaction after Khattab and Zaharia, "ColBERT", SIGIR 2020: a chunk scores the sum, over the
+question's tokens, of the best similarity to any of its tokens. Here the tokens are the embedder's
+own, projected by a fixed matrix and kept as one bit a dimension.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.records import BitMatrix, EncodedQuestion, FloatMatrix, FloatVector
+
+BITS = 128
+SHIPPED_FILE = Path(__file__).parent / "data" / "minilm_tokens.npz"
+# Of x·sign(y) against x·y for random unit vectors: E|y_i| = sqrt(2 / (pi d)), so signs overstate cosine by this.
+SIGN_SCALE = float(np.sqrt(np.pi / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProjection:
+    """How token vectors become bits.
+
+    matrix: float32 [hidden, bits]. mean: float32 [hidden], subtracted first. idf: float32 [vocabulary],
+    the weight of each wordpiece of a question; empty if unknown. name: changes when any of it does.
+    """
+
+    matrix: FloatMatrix
+    mean: FloatVector
+    idf: FloatVector
+    name: str
+
+    def project(self, vectors: FloatMatrix) -> FloatMatrix:
+        """Return float32 [n, bits], rows of unit length, for token vectors float32 [n, hidden]."""
+        centred: FloatMatrix = unit_rows(vectors) - self.mean
+        return unit_rows((centred @ self.matrix).astype(np.float32))
+
+    def squeeze(self, vectors: FloatMatrix) -> BitMatrix:
+        """Return uint8 [n, bits / 8]: the packed signs of the projected token vectors."""
+        return np.packbits(self.project(vectors) > 0, axis=1)
+
+    def weights(self, ids: Sequence[int]) -> FloatVector:
+        """Return float32 [n] for wordpiece ids, summing to 1; equal weights where the IDF is unknown."""
+        if not ids:
+            return np.zeros(0, np.float32)
+        raw = np.ones(len(ids), np.float32) if not self.idf.size else self.idf[np.asarray(ids)]
+        total = float(raw.sum())
+        return (raw / total if total > 0 else np.full(len(ids), 1 / len(ids))).astype(np.float32)
+
+
+def shipped_projection(model_sha256: str, hidden: int) -> TokenProjection:
+    """Return the projection fitted to this model if one ships, else a fixed random rotation without IDF.
+
+    Signs of random projections keep angles (Source: Charikar, "Similarity estimation techniques from
+    rounding algorithms", STOC 2002), so late interaction works, less sharply, for any model.
+    """
+    data = SHIPPED_FILE.read_bytes()
+    with np.load(SHIPPED_FILE, allow_pickle=False) as file:
+        if str(file["model_sha256"]) == model_sha256:
+            return TokenProjection(
+                matrix=file["projection"].astype(np.float32),
+                mean=file["mean"].astype(np.float32),
+                idf=file["idf"].astype(np.float32),
+                name=f"fitted-{hashlib.sha256(data).hexdigest()[:8]}",
+            )
+    normal = np.random.default_rng(0).standard_normal((max(hidden, BITS), BITS))
+    rotation = np.linalg.qr(normal)[0][:hidden].astype(np.float32)
+    empty = np.zeros(0, np.float32)
+    return TokenProjection(rotation, np.zeros(hidden, np.float32), empty, name=f"random-{hidden}")
+
+
+def max_sim(question: EncodedQuestion, documents: Sequence[BitMatrix]) -> FloatVector:
+    """Return float32 [n]: the weighted mean over the question's tokens of the best cosine to each document's tokens.
+
+    Cosines are estimates from sign bits. A document or question without tokens scores 0.
+    """
+    scores = np.zeros(len(documents), np.float32)
+    filled = [at for at, bits in enumerate(documents) if len(bits)]
+    if not filled or not len(question.tokens):
+        return scores
+    signs = unpack(np.concatenate([documents[at] for at in filled]))
+    similarity = question.tokens @ signs.T
+    starts = np.cumsum([0, *(len(documents[at]) for at in filled[:-1])])
+    best = np.maximum.reduceat(similarity, starts, axis=1)
+    scores[filled] = question.weights @ best
+    return scores
+
+
+def unpack(bits: BitMatrix) -> NDArray[np.float32]:
+    """Return float32 [n, bits]: -1 or +1, scaled so that a dot product with a unit vector estimates the cosine."""
+    plain = np.unpackbits(bits, axis=1).astype(np.float32)
+    scale = np.float32(SIGN_SCALE / np.sqrt(plain.shape[1]))
+    return np.asarray((2 * plain - 1) * scale, np.float32)
+
+
+def unit_rows(matrix: FloatMatrix) -> FloatMatrix:
+    """Return the rows scaled to unit length; zero rows stay zero."""
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.maximum(norms, np.float32(1e-12)), np.float32)
+
+
+def to_text(bits: BitMatrix) -> str:
+    """Return base64 of packed bits [n, bits / 8], the form they are stored in."""
+    return base64.b64encode(bits.tobytes()).decode("ascii")
+
+
+def from_text(text: str, *, bits: int = BITS) -> BitMatrix:
+    """Return uint8 [n, bits / 8] from `to_text`'s form."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, bits // 8)
