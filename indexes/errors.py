@@ -1,18 +1,18 @@
 """Everything `indexes` raises on purpose.
 
-    IndexingError
-    ├── DocumentError             this document cannot be stored; others can
-    │   ├── EmptyText
-    │   ├── InvalidText
-    │   ├── DocumentTooLarge
-    │   ├── UnreadableDocument
-    │   └── UnsupportedFormat
-    ├── CollectionNotFound
-    ├── DocumentNotFound
-    ├── SettingsMismatch          the collection was built by another embedder or other knobs
-    ├── StoreUnavailable          the vector engine does not answer
-    ├── StoreLocked               another process holds the embedded data
-    └── ModelUnavailable          the embedding model cannot be loaded
+IndexingError
+├── DocumentError             this document cannot be stored; others can
+│   ├── EmptyText
+│   ├── InvalidText
+│   ├── DocumentTooLarge
+│   ├── UnreadableDocument
+│   └── UnsupportedFormat
+├── CollectionNotFound
+├── DocumentNotFound
+├── SettingsMismatch          the collection was built by another embedder or other knobs
+├── StoreUnavailable          the vector engine does not answer
+├── StoreLocked               another process holds the embedded data
+└── ModelUnavailable          the embedding model cannot be loaded
 """
 
 from __future__ import annotations

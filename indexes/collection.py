@@ -1,0 +1,222 @@
+"""One collection of one tenant: documents published atomically, searched at one committed generation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TypeAlias
+
+from indexes.errors import DocumentNotFound, SettingsMismatch
+from indexes.fusion import reciprocal_rank_fusion
+from indexes.manifest import (
+    NEVER,
+    Manifest,
+    PreparedDocument,
+    Scope,
+    int_of,
+    manifest_point,
+    read_chunk,
+    read_info,
+    read_manifest,
+    str_of,
+    version_points,
+)
+from indexes.records import DocumentInfo, EncodedQuestion, Hit, IngestResult, SparseVector, StoredDocument
+from indexes.store import Payload, Point, Scored, Store, Where
+from indexes.tokens import from_text
+
+StageTimer: TypeAlias = Callable[[str], AbstractContextManager[None]]
+CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
+
+# Superseded points stay this long for readers that took their generation just before a commit.
+RETIRE_AFTER_S = 30.0
+
+
+class Collection:
+    """The documents of one (tenant, collection). Embedding is the caller's; commits are serialised by `lock`."""
+
+    def __init__(self, store: Store, scope: Scope, *, embedder: str, lock: CommitLock) -> None:
+        self._store = store
+        self._scope = scope
+        self._embedder = embedder
+        self._lock = lock
+        self._owned: dict[str, str | int | tuple[str, ...]] = {"tenant": scope.tenant}
+        self._retired: deque[tuple[float, int]] = deque()
+
+    async def recover(self) -> None:
+        """Undo what a dead writer left uncommitted, and drop what no reader can see any more.
+
+        Creates the manifest of a new collection. Raises: `SettingsMismatch` if its vectors come from
+        another embedder.
+        """
+        async with self._lock():
+            found = await self._store.fetch([self._scope.manifest_id()])
+            if not found:
+                await self._store.upsert([manifest_point(self._scope, Manifest(0, self._embedder))])
+            manifest = read_manifest(found[0]) if found else Manifest(0, self._embedder)
+            if manifest.embedder != self._embedder:
+                raise SettingsMismatch(
+                    f"collection {self._scope.collection!r} was embedded by {manifest.embedder}, the service runs "
+                    f"{self._embedder}: set RAGOPT_EMBEDDING_MODEL back, or ingest into a new collection"
+                )
+            await self._undo_uncommitted(manifest.generation)
+            await self._store.delete(Where(equal=self._owned, at_most={"dead": manifest.generation}))
+
+    async def generation(self) -> int:
+        """Return the committed generation; 0 before the first document."""
+        return read_manifest((await self._store.fetch([self._scope.manifest_id()]))[0]).generation
+
+    async def documents(self) -> list[DocumentInfo]:
+        """Return the live documents, ordered by id."""
+        where = self._scope.live("document", await self.generation())
+        return sorted([read_info(point) async for point in self._store.scroll(where)], key=lambda info: info.id)
+
+    async def info(self, document_id: str) -> DocumentInfo | None:
+        """Return the live version of a document, None if there is none."""
+        return await self._info(document_id, await self.generation())
+
+    async def document(self, document_id: str) -> StoredDocument:
+        """Return the live version with its text and chunks. Raises: `DocumentNotFound`."""
+        info = await self.info(document_id)
+        if info is None:
+            raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+        points = await self._points_of(info)
+        parts = [str_of(point.payload, "text") for point in points if point.payload["kind"] == "text"]
+        chunks = [read_chunk(point) for point in points if point.payload["kind"] == "chunk"]
+        return StoredDocument(info, "".join(parts), tuple(chunks))
+
+    async def chunk_points(self, info: DocumentInfo) -> list[Point]:
+        """Return the chunk points of a version with their vectors, in text order."""
+        ids = [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
+        return await self._store.fetch(ids, with_vectors=True)
+
+    async def publish(self, documents: Sequence[PreparedDocument]) -> list[IngestResult]:
+        """Make every document's new version live in one commit; return what became of each, in order.
+
+        Readers see all the old versions before and all the new ones after. A document whose live
+        version already has this content stays as it is.
+        """
+        async with self._lock():
+            generation = await self._begin()
+            results: list[IngestResult] = []
+            for prepared in documents:
+                results.append(await self._stage(prepared, generation))
+            if any(result.status != "unchanged" for result in results):
+                await self._commit(generation + 1)
+            return results
+
+    async def remove(self, document_id: str) -> None:
+        """Make a document invisible in one commit. Raises: `DocumentNotFound`."""
+        async with self._lock():
+            generation = await self._begin()
+            info = await self._info(document_id, generation)
+            if info is None:
+                raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+            # The tombstone keeps the count of versions: a later document of this id is not mistaken for this one.
+            tombstone: Payload = {
+                "kind": "tombstone",
+                "tenant": self._scope.tenant,
+                "document_id": document_id,
+                "version": info.version,
+            }
+            await self._store.upsert([Point(self._scope.tombstone_id(document_id), tombstone)])
+            await self._retire(document_id, generation)
+            await self._commit(generation + 1)
+
+    async def search(
+        self, question: EncodedQuestion, terms: SparseVector, *, top_k: int, timer: StageTimer
+    ) -> tuple[int, list[Hit]]:
+        """Return the generation searched and at most `top_k` fused hits, best first.
+
+        The dense and the BM25 query run side by side, filtered to one generation. `timer` is told
+        the stages `dense` and `bm25`.
+        """
+        generation = await self.generation()
+        where = self._scope.live("chunk", generation)
+
+        async def dense() -> list[Scored]:
+            with timer("dense"):
+                return await self._store.search_dense(question.dense, where, limit=top_k)
+
+        async def sparse() -> list[Scored]:
+            with timer("bm25"):
+                return await self._store.search_sparse(terms, where, limit=top_k)
+
+        by_cosine, by_bm25 = await asyncio.gather(dense(), sparse())
+        fused = reciprocal_rank_fusion([[hit.id for hit in ranking] for ranking in (by_cosine, by_bm25)])[:top_k]
+        cosines = {hit.id: hit.score for hit in by_cosine}
+        bm25s = {hit.id: hit.score for hit in by_bm25}
+        points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
+        return generation, [
+            Hit(
+                chunk=read_chunk(points[item]),
+                tokens=from_text(str_of(points[item].payload, "token_bits")),
+                dense=cosines.get(item),
+                bm25=bm25s.get(item),
+                fused=score,
+            )
+            for item, score in fused
+            if item in points
+        ]
+
+    async def _begin(self) -> int:
+        generation = await self.generation()
+        # A writer that failed or died half way must not have its leavings committed by this one.
+        await self._undo_uncommitted(generation)
+        return generation
+
+    async def _undo_uncommitted(self, generation: int) -> None:
+        await self._store.delete(Where(equal=self._owned, above={"born": generation}))
+        dying = Where(equal=self._owned, at_most={"dead": NEVER - 1}, above={"dead": generation})
+        await self._store.set_payload(dying, {"dead": NEVER})
+
+    async def _info(self, document_id: str, generation: int) -> DocumentInfo | None:
+        where = self._scope.live("document", generation, document_id=document_id)
+        async for point in self._store.scroll(where):
+            return read_info(point)
+        return None
+
+    async def _points_of(self, info: DocumentInfo) -> list[Point]:
+        record = (await self._store.fetch([self._scope.point_id("document", info.id, info.version)]))[0]
+        parts = range(int_of(record.payload, "parts"))
+        ids = [self._scope.point_id("text", info.id, info.version, n) for n in parts]
+        ids += [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
+        return await self._store.fetch(ids)
+
+    async def _stage(self, prepared: PreparedDocument, generation: int) -> IngestResult:
+        document, chunks = prepared.document, len(prepared.chunks)
+        live = await self._info(document.id, generation)
+        if live is not None and live.content_hash == prepared.content_hash:
+            return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
+        version = await self._last_version(document.id, live) + 1
+        await self._store.upsert(version_points(self._scope, prepared, version=version, born=generation + 1))
+        if live is not None:
+            await self._retire(document.id, generation)
+        return IngestResult(document.id, version, "updated" if live else "created", chunks, prepared.tokens)
+
+    async def _last_version(self, document_id: str, live: DocumentInfo | None) -> int:
+        if live is not None:
+            return live.version
+        tombstone = await self._store.fetch([self._scope.tombstone_id(document_id)])
+        return int_of(tombstone[0].payload, "version") if tombstone else 0
+
+    async def _retire(self, document_id: str, generation: int) -> None:
+        where = Where(
+            equal={**self._owned, "document_id": document_id},
+            at_most={"born": generation},
+            above={"dead": generation},
+        )
+        await self._store.set_payload(where, {"dead": generation + 1})
+
+    async def _commit(self, generation: int) -> None:
+        await self._store.upsert([manifest_point(self._scope, Manifest(generation, self._embedder))])
+        now = time.monotonic()
+        self._retired.append((now, generation))
+        gone = 0
+        while self._retired and self._retired[0][0] < now - RETIRE_AFTER_S:
+            gone = self._retired.popleft()[1]
+        if gone:
+            await self._store.delete(Where(equal=self._owned, at_most={"dead": gone}))

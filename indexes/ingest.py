@@ -1,0 +1,148 @@
+"""Documents to prepared versions: checked, chunked, embedded, with nothing done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from indexes.bm25 import Bm25Encoder
+from indexes.chunking import CountTokens, chunk_text
+from indexes.collection import Collection
+from indexes.errors import DocumentError
+from indexes.invisible import strip_invisible
+from indexes.loading import check_text
+from indexes.manifest import PreparedChunk, PreparedDocument, content_hash, str_of
+from indexes.records import (
+    ChunkSpan,
+    Document,
+    Encoded,
+    EncodedQuestion,
+    IndexKnobs,
+    IngestFailure,
+    IngestResult,
+)
+from indexes.tokens import from_text
+
+Progress: TypeAlias = "Callable[[IngestProgress], None]"
+
+
+class TextEncoder(Protocol):
+    """What indexing needs of an embedder. `tag` names model and projection, `dim` is the dense size."""
+
+    tag: str
+    dim: int
+
+    async def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> list[Encoded]:
+        """Return one `Encoded` per text, in order; `on_batch` is told the size of each batch done."""
+
+    async def encode_question(self, text: str) -> EncodedQuestion:
+        """Return the vectors of a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestProgress:
+    """How far an ingest is. Chunks count the documents read so far: `chunks_total` grows until all are."""
+
+    documents_done: int
+    documents_total: int
+    chunks_done: int
+    chunks_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    """A document whose chunks are known. `reusable`: vectors of the live version's chunks, by their text."""
+
+    document: Document
+    content_hash: str
+    tokens: int
+    spans: tuple[ChunkSpan, ...]
+    reusable: dict[str, Encoded]
+
+    def texts(self) -> list[str]:
+        """Return the text of each chunk, in order."""
+        return [self.document.text[span.start : span.end] for span in self.spans]
+
+
+class IngestTally:
+    """Counts an ingest as it goes and reports each change."""
+
+    def __init__(self, documents_total: int, report: Progress | None) -> None:
+        self._now = IngestProgress(0, documents_total, 0, 0)
+        self._report = report
+
+    def add(self, *, documents: int = 0, chunks: int = 0, chunks_found: int = 0) -> None:
+        """Count what was finished or found since the last call."""
+        now = self._now
+        self._now = IngestProgress(
+            now.documents_done + documents,
+            now.documents_total,
+            now.chunks_done + chunks,
+            now.chunks_total + chunks_found,
+        )
+        if self._report is not None:
+            self._report(self._now)
+
+
+class Preparer:
+    """Turns documents into versions ready to publish."""
+
+    def __init__(
+        self, embedder: TextEncoder, bm25: Bm25Encoder, *, knobs: IndexKnobs, count_tokens: CountTokens, max_bytes: int
+    ) -> None:
+        self._embedder = embedder
+        self._bm25 = bm25
+        self._knobs = knobs
+        self._count_tokens = count_tokens
+        self._max_bytes = max_bytes
+
+    def refusals(self, documents: Sequence[Document]) -> dict[int, IngestResult]:
+        """Return a failed result for each document, by position, that cannot be stored: checked before any work."""
+        refused: dict[int, IngestResult] = {}
+        seen: set[str] = set()
+        for at, document in enumerate(documents):
+            try:
+                check_text(document.text, max_bytes=self._max_bytes)
+                if document.id in seen:
+                    raise DocumentError(f"document id {document.id!r} appears twice in one request")
+            except DocumentError as error:
+                failure = IngestFailure(error.code, error.detail)
+                refused[at] = IngestResult(document.id, None, "failed", 0, 0, failure)
+            seen.add(document.id)
+        return refused
+
+    async def chunked(self, target: Collection, document: Document) -> ChunkedDocument | IngestResult:
+        """Return the chunked document, or its `unchanged` result if the live version is the same already."""
+        digest = content_hash(document, settings=f"{self._knobs.digest()}/{self._embedder.tag}")
+        live = await target.info(document.id)
+        if live is not None and live.content_hash == digest:
+            return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
+        spans = await asyncio.to_thread(chunk_text, document.text, self._knobs, count_tokens=self._count_tokens)
+        tokens = (await asyncio.to_thread(self._count_tokens, [document.text]))[0]
+        points = await target.chunk_points(live) if live is not None else []
+        reusable = {
+            str_of(point.payload, "text"): Encoded(point.dense, from_text(str_of(point.payload, "token_bits")))
+            for point in points
+            if point.dense is not None
+        }
+        return ChunkedDocument(document, digest, tokens, tuple(spans), reusable)
+
+    async def prepared(self, group: Sequence[ChunkedDocument], tally: IngestTally) -> list[PreparedDocument]:
+        """Return the group with vectors, in order. A text is embedded once, and not at all if the live version has it."""
+        known = {text: encoded for item in group for text, encoded in item.reusable.items()}
+        texts = [text for item in group for text in item.texts()]
+        fresh = list(dict.fromkeys(text for text in texts if text not in known))
+        tally.add(chunks=len(texts) - len(fresh))
+        visible = [strip_invisible(text) for text in fresh]
+        encoded = await self._embedder.encode(visible, on_batch=lambda count: tally.add(chunks=count))
+        known.update(zip(fresh, encoded, strict=True))
+        return await asyncio.to_thread(lambda: [self._with_vectors(item, known) for item in group])
+
+    def _with_vectors(self, item: ChunkedDocument, known: dict[str, Encoded]) -> PreparedDocument:
+        chunks = tuple(
+            PreparedChunk(span, known[text], self._bm25.document(strip_invisible(text)))
+            for span, text in zip(item.spans, item.texts(), strict=True)
+        )
+        return PreparedDocument(item.document, item.content_hash, item.tokens, chunks)

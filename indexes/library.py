@@ -1,0 +1,158 @@
+"""Everything about documents: the collections of every tenant, over one engine and one embedder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TypeAlias
+from urllib.parse import quote
+
+from indexes.bm25 import Bm25Encoder
+from indexes.chunking import CountTokens
+from indexes.collection import Collection, StageTimer
+from indexes.errors import CollectionNotFound
+from indexes.ingest import ChunkedDocument, IngestTally, Preparer, Progress, TextEncoder
+from indexes.invisible import strip_invisible
+from indexes.manifest import Scope
+from indexes.records import Document, DocumentInfo, EncodedQuestion, Hit, IndexKnobs, IngestResult, StoredDocument
+from indexes.store import Engine
+
+LockFor: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
+
+# Documents are embedded and published in groups of about this many chunks: bounded memory, few commits.
+GROUP_CHUNKS = 512
+
+
+class Library:
+    """The documents of every tenant. Collections open on first use and stay open."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        embedder: TextEncoder,
+        *,
+        knobs: IndexKnobs,
+        count_tokens: CountTokens,
+        max_document_bytes: int,
+        lock_for: LockFor | None = None,
+    ) -> None:
+        self._engine = engine
+        self._embedder = embedder
+        self._bm25 = Bm25Encoder()
+        self._preparer = Preparer(
+            embedder, self._bm25, knobs=knobs, count_tokens=count_tokens, max_bytes=max_document_bytes
+        )
+        self._lock_for = lock_for or (lambda _: nullcontext())
+        self._opened: dict[Scope, Collection] = {}
+        self._opening = asyncio.Lock()
+
+    async def ingest(
+        self, tenant: str, collection: str, documents: Sequence[Document], *, progress: Progress | None = None
+    ) -> list[IngestResult]:
+        """Store the documents and return what became of each, in order; [] for none.
+
+        A document that cannot be stored is a `failed` result, the others go on. Each document
+        becomes visible whole, in groups of about 512 chunks. Raises: `StoreUnavailable`,
+        `SettingsMismatch`.
+        """
+        results = self._preparer.refusals(documents)
+        tally = IngestTally(len(documents), progress)
+        tally.add(documents=len(results))
+        if len(results) < len(documents):
+            target = await self._open(Scope(tenant, collection), create=True)
+            await self._ingest_into(target, documents, results=results, tally=tally)
+        return [results[at] for at in range(len(documents))]
+
+    async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
+        """Return the live documents of a collection, ordered by id. Raises: `CollectionNotFound`."""
+        return await (await self._open(Scope(tenant, collection))).documents()
+
+    async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
+        """Return the live version of a document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
+        return await (await self._open(Scope(tenant, collection))).document(document_id)
+
+    async def delete(self, tenant: str, collection: str, document_id: str) -> None:
+        """Make a document invisible at once. Raises: `CollectionNotFound`, `DocumentNotFound`."""
+        await (await self._open(Scope(tenant, collection))).remove(document_id)
+
+    async def generation(self, tenant: str, collection: str) -> int:
+        """Return the committed generation of a collection. Raises: `CollectionNotFound`."""
+        return await (await self._open(Scope(tenant, collection))).generation()
+
+    async def search(
+        self, tenant: str, collection: str, text: str, *, question: EncodedQuestion, top_k: int, timer: StageTimer
+    ) -> tuple[int, list[Hit]]:
+        """Return the generation and at most `top_k` fused hits for `text`, best first.
+
+        `question` is `text` through the embedder. Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
+        target = await self._open(Scope(tenant, collection))
+        terms = self._bm25.question(strip_invisible(text))
+        return await target.search(question, terms, top_k=top_k, timer=timer)
+
+    async def ping(self) -> None:
+        """Return if the engine answers. Raises: `StoreUnavailable`."""
+        await self._engine.ping()
+
+    async def _ingest_into(
+        self, target: Collection, documents: Sequence[Document], *, results: dict[int, IngestResult], tally: IngestTally
+    ) -> None:
+        group: dict[int, ChunkedDocument] = {}
+        for at, document in enumerate(documents):
+            if at in results:
+                continue
+            chunked = await self._preparer.chunked(target, document)
+            if isinstance(chunked, IngestResult):
+                results[at] = chunked
+                tally.add(documents=1)
+                continue
+            group[at] = chunked
+            tally.add(chunks_found=len(chunked.spans))
+            if sum(len(item.spans) for item in group.values()) >= GROUP_CHUNKS:
+                results.update(await self._publish(target, group, tally))
+                group = {}
+        results.update(await self._publish(target, group, tally))
+
+    async def _publish(
+        self, target: Collection, group: dict[int, ChunkedDocument], tally: IngestTally
+    ) -> dict[int, IngestResult]:
+        prepared = await self._preparer.prepared(list(group.values()), tally)
+        results = await target.publish(prepared) if prepared else []
+        tally.add(documents=len(results))
+        return dict(zip(group, results, strict=True))
+
+    async def _open(self, scope: Scope, *, create: bool = False) -> Collection:
+        if scope in self._opened:
+            return self._opened[scope]
+        async with self._opening:
+            if scope in self._opened:
+                return self._opened[scope]
+            name = store_name(scope)
+            if not create and name not in await self._engine.names():
+                raise CollectionNotFound(
+                    f"there is no collection {scope.collection!r}: ingest a document into it first"
+                )
+            store = await self._engine.open(name, dim=self._embedder.dim)
+            lock = commit_lock(self._lock_for, name)
+            collection = Collection(store, scope, embedder=self._embedder.tag, lock=lock)
+            await collection.recover()
+            self._opened[scope] = collection
+            return collection
+
+
+def store_name(scope: Scope) -> str:
+    """Return the engine's name for a scope; two scopes never share one."""
+    return f"{quote(scope.tenant, safe='')}/{quote(scope.collection, safe='')}"
+
+
+def commit_lock(lock_for: LockFor, name: str) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return a lock that serialises the writers of one store: within this process first, then across processes."""
+    gate = asyncio.Lock()
+
+    @asynccontextmanager
+    async def hold() -> AsyncIterator[None]:
+        async with gate, lock_for(name):
+            yield
+
+    return hold

@@ -1,0 +1,196 @@
+"""Which version of which document is live: the points a collection is made of, and their payloads.
+
+Every point carries `born` and `dead`. A reader of generation G sees the points with
+born <= G < dead, so publishing any number of documents is one write of G to the manifest point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from indexes.records import ChunkSpan, Document, DocumentInfo, Encoded, Scalar, Span, SparseVector, StoredChunk
+from indexes.store import Payload, Point, Where
+from indexes.tokens import to_text
+
+# The largest integer that is exact as a double, which is what engines compare ranges in.
+NEVER = 2**53 - 1
+# A document's text is stored in parts of this many characters, so that no single write is huge.
+TEXT_PART_CHARS = 200_000
+NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The state of a collection: the committed generation and the embedder its vectors come from."""
+
+    generation: int
+    embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """A chunk ready to be stored."""
+
+    span: ChunkSpan
+    encoded: Encoded
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document chunked and embedded, not yet a version. `tokens` counts its whole text."""
+
+    document: Document
+    content_hash: str
+    tokens: int
+    chunks: tuple[PreparedChunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose points these are; part of every point's id and of every filter."""
+
+    tenant: str
+    collection: str
+
+    def point_id(self, *parts: str | int) -> str:
+        """Return the UUID of the point that `parts` name within this scope."""
+        return str(uuid.uuid5(NAMESPACE, json.dumps([self.tenant, self.collection, *parts])))
+
+    def manifest_id(self) -> str:
+        """Return the id of the manifest point."""
+        return self.point_id("manifest")
+
+    def tombstone_id(self, document_id: str) -> str:
+        """Return the id of the point that keeps a deleted document's last version."""
+        return self.point_id("tombstone", document_id)
+
+    def live(self, kind: str, generation: int, *, document_id: str | None = None) -> Where:
+        """Return the filter of what a reader of `generation` sees. The tenant is always in it."""
+        equal: dict[str, str | int | tuple[str, ...]] = {"kind": kind, "tenant": self.tenant}
+        if document_id is not None:
+            equal["document_id"] = document_id
+        return Where(equal=equal, at_most={"born": generation}, above={"dead": generation})
+
+
+def content_hash(document: Document, *, settings: str) -> str:
+    """Return the sha256 of everything that shapes a version: text, title, metadata and the index settings."""
+    canonical = json.dumps(
+        [document.text, document.title, dict(document.metadata), settings], sort_keys=True, ensure_ascii=False
+    )
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def manifest_point(scope: Scope, manifest: Manifest) -> Point:
+    """Return the one point that says which generation is committed."""
+    payload: Payload = {
+        "kind": "manifest",
+        "tenant": scope.tenant,
+        "generation": manifest.generation,
+        "embedder": manifest.embedder,
+    }
+    return Point(scope.manifest_id(), payload)
+
+
+def read_manifest(point: Point) -> Manifest:
+    """Return the manifest a point holds."""
+    return Manifest(generation=int_of(point.payload, "generation"), embedder=str_of(point.payload, "embedder"))
+
+
+def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, born: int) -> list[Point]:
+    """Return every point of one document version: its record, its text in parts, its chunks."""
+    document = prepared.document
+    shared: Payload = {
+        "tenant": scope.tenant,
+        "document_id": document.id,
+        "version": version,
+        "born": born,
+        "dead": NEVER,
+    }
+    parts = text_parts(document.text)
+    record: Payload = {
+        **shared,
+        "kind": "document",
+        "title": document.title,
+        "metadata": dict(document.metadata),
+        "chunks": len(prepared.chunks),
+        "tokens": prepared.tokens,
+        "parts": len(parts),
+        "content_hash": prepared.content_hash,
+    }
+    points = [Point(scope.point_id("document", document.id, version), record)]
+    points += [
+        Point(scope.point_id("text", document.id, version, n), {**shared, "kind": "text", "n": n, "text": part})
+        for n, part in enumerate(parts)
+    ]
+    return points + [
+        chunk_point(scope, prepared, n=n, shared={**shared, "kind": "chunk"}) for n in range(len(prepared.chunks))
+    ]
+
+
+def chunk_point(scope: Scope, prepared: PreparedDocument, *, n: int, shared: Payload) -> Point:
+    """Return the point of chunk `n`: both vectors, its own text, its units, its token bits."""
+    chunk, document = prepared.chunks[n], prepared.document
+    payload: Payload = {
+        **shared,
+        "n": n,
+        "title": document.title,
+        "start": chunk.span.start,
+        "end": chunk.span.end,
+        "units": [edge for unit in chunk.span.units for edge in unit],
+        "text": document.text[chunk.span.start : chunk.span.end],
+        "token_bits": to_text(chunk.encoded.tokens),
+    }
+    point_id = scope.point_id("chunk", document.id, int_of(shared, "version"), n)
+    return Point(point_id, payload, chunk.encoded.dense, chunk.sparse)
+
+
+def read_info(point: Point) -> DocumentInfo:
+    """Return the document record a point holds."""
+    payload = point.payload
+    return DocumentInfo(
+        id=str_of(payload, "document_id"),
+        version=int_of(payload, "version"),
+        title=str_of(payload, "title"),
+        metadata=cast("Mapping[str, Scalar]", payload["metadata"]),
+        chunks=int_of(payload, "chunks"),
+        tokens=int_of(payload, "tokens"),
+        content_hash=str_of(payload, "content_hash"),
+    )
+
+
+def read_chunk(point: Point) -> StoredChunk:
+    """Return the chunk a point holds."""
+    payload = point.payload
+    edges = cast("Sequence[int]", payload["units"])
+    units: tuple[Span, ...] = tuple(zip(edges[::2], edges[1::2], strict=True))
+    return StoredChunk(
+        id=point.id,
+        document_id=str_of(payload, "document_id"),
+        version=int_of(payload, "version"),
+        title=str_of(payload, "title"),
+        start=int_of(payload, "start"),
+        end=int_of(payload, "end"),
+        units=units,
+        text=str_of(payload, "text"),
+    )
+
+
+def text_parts(text: str) -> list[str]:
+    """Return `text` in parts of at most 200,000 characters; joined they are the text."""
+    return [text[at : at + TEXT_PART_CHARS] for at in range(0, len(text), TEXT_PART_CHARS)]
+
+
+def int_of(payload: Payload, field: str) -> int:
+    """Return an integer field of a payload this module wrote."""
+    return int(cast("int", payload[field]))
+
+
+def str_of(payload: Payload, field: str) -> str:
+    """Return a string field of a payload this module wrote."""
+    return str(payload[field])
