@@ -1,0 +1,1 @@
+"""RAG context optimization: fewer tokens, checked citations, measured savings."""

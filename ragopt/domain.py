@@ -17,6 +17,10 @@ CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
 
+# Between the spans of a passage, and between the passages of a context where their tokens are counted.
+SPAN_SEPARATOR = " … "
+PASSAGE_SEPARATOR = "\n\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -68,7 +72,8 @@ class Passage:
 
     n: its number in prompt, stream and citations, from 1. spans: ascending, disjoint, in the
     document's text. text: those spans joined by ` … `. tokens: of `text`, in o200k_base.
-    score: the reranker's, higher is better, comparable within one context only.
+    score: the reranker's, higher is better, comparable within one context only. units: the spans of
+    its sentences, list items, table rows or code lines, ascending, each within one of `spans`.
     """
 
     n: int
@@ -81,6 +86,15 @@ class Passage:
     tokens: int
     score: float
     units: tuple[Span, ...]
+
+    def source_text(self, start: int, end: int) -> str:
+        """Return the document's text at [start, end), which lies within one of `spans`; "" if it does not."""
+        offset = 0
+        for span_start, span_end in self.spans:
+            if span_start <= start and end <= span_end:
+                return self.text[offset + start - span_start : offset + end - span_start]
+            offset += span_end - span_start + len(SPAN_SEPARATOR)
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

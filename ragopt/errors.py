@@ -1,24 +1,24 @@
 """Everything the service raises on purpose, beside `indexes.errors`.
 
-    RagoptError
-    ├── ConfigError               a setting is wrong; names it
-    ├── InvalidRequest            well formed, but cannot be served
-    │   ├── QuestionTooLong
-    │   ├── UnknownModel
-    │   └── PayloadTooLarge
-    ├── AuthError
-    │   ├── MissingKey
-    │   └── MissingScope
-    ├── NotFound
-    ├── IdempotencyConflict       the same key with another body, or still running
-    ├── Overloaded                no permit within the time a caller waits
-    ├── DeadlineExceeded
-    ├── StateUnavailable          Redis does not answer and the request cannot go on without it
-    └── ProviderError             a model call failed
-        ├── ProviderUnavailable   connect, 5xx, 429, timeouts: another attempt may work
-        ├── ProviderRejected      400, 401, 403, 404, 422: another attempt will not
-        ├── IncompleteStream      the stream ended before its terminal event
-        └── ProviderProtocolError what came back is not the protocol
+RagoptError
+├── ConfigError               a setting is wrong; names it
+├── InvalidRequest            well formed, but cannot be served
+│   ├── QuestionTooLong
+│   ├── UnknownModel
+│   └── PayloadTooLarge
+├── AuthError
+│   ├── MissingKey
+│   └── MissingScope
+├── NotFound
+├── IdempotencyConflict       the same key with another body, or still running
+├── Overloaded                no permit within the time a caller waits
+├── DeadlineExceeded
+├── StateUnavailable          Redis does not answer and the request cannot go on without it
+└── ProviderError             a model call failed
+    ├── ProviderUnavailable   connect, 5xx, 429, timeouts: another attempt may work
+    ├── ProviderRejected      400, 401, 403, 404, 422: another attempt will not
+    ├── IncompleteStream      the stream ended before its terminal event
+    └── ProviderProtocolError what came back is not the protocol
 """
 
 from __future__ import annotations

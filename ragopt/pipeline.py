@@ -1,19 +1,33 @@
 """The path of a question, top to bottom, and the protocol of each stage.
 
-    rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack → prompt → route
-            → generate → cite → cache
+rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack → prompt → route
+        → generate → cite → cache
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Protocol, TypeAlias
 
 from indexes.records import EncodedQuestion, Hit
-from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Question, Route, Usage
-from ragopt.providers.protocol import Completed, Prompt, TextDelta
+from ragopt.domain import (
+    PASSAGE_SEPARATOR,
+    Answer,
+    CacheOutcome,
+    Citation,
+    Context,
+    Passage,
+    Question,
+    Route,
+    Turn,
+    Usage,
+)
+from ragopt.providers.protocol import Prompt, TextDelta
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
@@ -102,10 +116,19 @@ class Rewrite(Protocol):
         """Return the question as it would be asked without its history; the same text if it stands alone."""
 
 
+class Embed(Protocol):
+    """Standalone question to vectors."""
+
+    async def __call__(self, text: str) -> EncodedQuestion:
+        """Return the question's dense and token vectors."""
+
+
 class Retrieve(Protocol):
     """Standalone question to fused hits."""
 
-    async def __call__(self, standalone: str, question: Question, *, trace: Trace) -> Retrieved:
+    async def __call__(
+        self, standalone: str, question: Question, *, encoded: EncodedQuestion, trace: Trace
+    ) -> Retrieved:
         """Return at most `question.knobs.top_k` hits. Raises `CollectionNotFound`, `StoreUnavailable`."""
 
 
@@ -119,14 +142,30 @@ class Rerank(Protocol):
 class Pack(Protocol):
     """Ranked hits to numbered passages within a budget."""
 
-    async def __call__(self, standalone: str, ranked: Sequence[RankedHit], *, budget_tokens: int) -> tuple[Passage, ...]:
+    async def __call__(
+        self, standalone: str, ranked: Sequence[RankedHit], *, budget_tokens: int
+    ) -> tuple[Passage, ...]:
         """Return passages whose texts joined by blank lines are at most `budget_tokens` o200k_base tokens."""
+
+
+class CountTokens(Protocol):
+    """Text to its o200k_base tokens."""
+
+    def __call__(self, text: str) -> int:
+        """Return how many there are."""
+
+
+class BuildPrompt(Protocol):
+    """Context to the layout of a model call."""
+
+    def __call__(self, context: Context, history: tuple[Turn, ...]) -> Prompt:
+        """Return the prompt, stable parts first."""
 
 
 class Generate(Protocol):
     """Prompt to answer text, over whichever model answers."""
 
-    def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncIterator[TextDelta | Generated]:
+    def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield deltas, then one `Generated`. Raises `ProviderError` before the first delta only."""
 
 
@@ -162,3 +201,137 @@ class CurrentGeneration(Protocol):
 
     async def __call__(self, tenant: str, collection: str) -> int:
         """Return it. Raises `CollectionNotFound`, `StoreUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages, and the path through them."""
+
+    rewrite: Rewrite
+    embed: Embed
+    generation: CurrentGeneration
+    cache: AnswerCache
+    retrieve: Retrieve
+    rerank: Rerank
+    pack: Pack
+    count_tokens: CountTokens
+    prompt: BuildPrompt
+    generate: Generate
+    cite: Cite
+
+    async def context_for(self, question: Question, *, trace: Trace) -> Context:
+        """Return the packed context of a question; no model is called.
+
+        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
+        standalone = self._standalone(question, trace)
+        return await self._context(question, standalone, encoded=await self._encoded(standalone, trace), trace=trace)
+
+    async def answer(self, question: Question, *, trace: Trace) -> AsyncGenerator[AnswerEvent, None]:
+        """Yield `SourcesFound`, the text as it is released, each citation, and `Finished` last.
+
+        Closing it closes the model call under it at once.
+        Raises, before the first text only: `CollectionNotFound`, `StoreUnavailable`, `ProviderError`.
+        """
+        standalone = self._standalone(question, trace)
+        encoded, cached = await asyncio.gather(
+            self._encoded(standalone, trace), self._cached(question, standalone, trace)
+        )
+        if cached is not None:
+            for event in replay(cached):
+                yield event
+            return
+        context = await self._context(question, standalone, encoded=encoded, trace=trace)
+        outcome = CacheOutcome("miss" if question.cache in ("on", "read_only") else "bypass")
+        yield SourcesFound(context, outcome)
+        async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
+            async for event in events:
+                if isinstance(event, Finished) and question.cache in ("on", "write_only"):
+                    await self.cache.put(question, standalone, event.answer)
+                yield event
+
+    def prepare(self, question: Question, context: Context) -> Prepared:
+        """Return the first half of an answer, ready for a model."""
+        return Prepared(question, context, self.prompt(context, question.history))
+
+    def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
+        """Return the whole answer of a completion."""
+        return Answer(
+            id=answer_id(),
+            text=cited.text,
+            abstained=generated.abstained,
+            citations=cited.citations,
+            context=prepared.context,
+            route=generated.route,
+            cache=outcome,
+            usage=generated.usage,
+            partial=generated.partial,
+        )
+
+    async def _answered(
+        self, prepared: Prepared, outcome: CacheOutcome, *, trace: Trace
+    ) -> AsyncGenerator[TextReleased | CitationFound | Finished, None]:
+        checker = self.cite(prepared.context)
+        generated = NOTHING_FOUND
+        if not prepared.context.passages:
+            yield TextReleased(checker.feed(ABSTENTION))
+        else:
+            async with aclosing(self.generate(prepared, trace=trace)) as events:
+                async for event in events:
+                    if isinstance(event, Generated):
+                        generated = event
+                    elif released := checker.feed(event.text):
+                        yield TextReleased(released)
+        with trace.stage("cite"):
+            rest, cited = checker.finish()
+        if rest:
+            yield TextReleased(rest)
+        for citation in cited.citations:
+            yield CitationFound(citation)
+        yield Finished(self.finish(prepared, cited, generated=generated, outcome=outcome))
+
+    def _standalone(self, question: Question, trace: Trace) -> str:
+        with trace.stage("rewrite"):
+            return self.rewrite(question)
+
+    async def _encoded(self, standalone: str, trace: Trace) -> EncodedQuestion:
+        with trace.stage("embed"):
+            return await self.embed(standalone)
+
+    async def _cached(self, question: Question, standalone: str, trace: Trace) -> Answer | None:
+        if question.cache not in ("on", "read_only"):
+            return None
+        with trace.stage("cache"):
+            generation = await self.generation(question.tenant, question.collection)
+            return await self.cache.get(question, standalone, generation=generation)
+
+    async def _context(self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace) -> Context:
+        budget = question.knobs.context_tokens
+        with trace.stage("retrieve"):
+            retrieved = await self.retrieve(standalone, question, encoded=encoded, trace=trace)
+        with trace.stage("rerank"):
+            ranked = await self.rerank(retrieved)
+        with trace.stage("pack"):
+            passages = await self.pack(standalone, ranked, budget_tokens=budget)
+            tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in passages))
+        return Context(question.text, standalone, budget, tokens, passages, retrieved.generation)
+
+
+NOTHING_FOUND = Generated(
+    route=Route("extractive", "extractive", "simple", None, "no passage was found, so no model was called", ()),
+    usage=Usage(cost_usd=Decimal(0)),
+    partial=False,
+    abstained=True,
+)
+
+
+def answer_id() -> str:
+    """Return a fresh id of an answer."""
+    return f"ans_{uuid.uuid4().hex}"
+
+
+def replay(cached: Answer) -> list[AnswerEvent]:
+    """Return a cached answer as the events of a fresh one, under an id of its own."""
+    answer = replace(cached, id=answer_id())
+    citations = [CitationFound(citation) for citation in answer.citations]
+    return [SourcesFound(answer.context, answer.cache), TextReleased(answer.text), *citations, Finished(answer)]

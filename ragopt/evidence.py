@@ -1,0 +1,59 @@
+"""Which sentences speak of a question: BM25 over the few sentences at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from rank_bm25 import BM25Plus
+
+WORD = re.compile(r"[^\W_]+(?:[.'’-][^\W_]+)*")
+# Words that carry no topic. Source: the function words of Manning, Raghavan, Schütze, "Introduction
+# to Information Retrieval", figure 2.5, with the question words and auxiliaries of English.
+STOP_WORDS = frozenset(
+    """
+    a about an and any are as at be been but by can could did do does for from had has have he her his how i if in
+    into is it its may me my no not of on or our shall she should so some such than that the their them then there
+    these they this those to was we were what when where which who whom whose why will with would you your
+    """.split()  # noqa: SIM905 - a list of a hundred quoted words reads worse
+)
+
+
+def words(text: str) -> list[str]:
+    """Return the topic words of `text` in order: lower case, without stop words, plural s dropped."""
+    found = (match.group().lower() for match in WORD.finditer(text))
+    return [singular(word) for word in found if word not in STOP_WORDS]
+
+
+def singular(word: str) -> str:
+    """Return an English word without its plural or possessive ending; short words stay as they are."""
+    for ending in ("'s", "’s"):
+        word = word.removesuffix(ending)
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def sentence_scores(question: str, sentences: Sequence[str]) -> list[float]:
+    """Return the BM25+ score of each sentence against the question; 0 where they share no topic word.
+
+    Source: Lv and Zhai, "Lower-bounding term frequency normalization", CIKM 2011, through rank-bm25;
+    its constant for absent terms is taken off again.
+    """
+    corpus = [words(sentence) for sentence in sentences]
+    asked = list(dict.fromkeys(words(question)))
+    if not asked or not any(corpus):
+        return [0.0] * len(sentences)
+    # An absent term still adds idf * delta in BM25+, so the score of an empty document is the floor.
+    ranker = BM25Plus([*corpus, []])
+    scores = np.asarray(ranker.get_scores(asked), np.float64)
+    return [max(0.0, float(score)) for score in scores[:-1] - scores[-1]]
+
+
+def overlap(claim: str, sentence: str) -> float:
+    """Return the share, in [0, 1], of the claim's distinct topic words that the sentence has; 0 for none."""
+    claimed = set(words(claim))
+    return len(claimed & set(words(sentence))) / len(claimed) if claimed else 0.0

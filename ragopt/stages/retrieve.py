@@ -1,0 +1,33 @@
+"""Standalone question to fused hits, over the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from indexes.library import Library
+from indexes.records import EncodedQuestion
+from ragopt.domain import Question
+from ragopt.pipeline import Retrieved
+from ragopt.telemetry import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class HybridRetriever:
+    """Dense and BM25 side by side, fused."""
+
+    library: Library
+
+    async def __call__(
+        self, standalone: str, question: Question, *, encoded: EncodedQuestion, trace: Trace
+    ) -> Retrieved:
+        """Return at most `question.knobs.top_k` hits. Raises: `CollectionNotFound`, `StoreUnavailable`."""
+        generation, hits = await self.library.search(
+            question.tenant,
+            question.collection,
+            standalone,
+            question=encoded,
+            top_k=question.knobs.top_k,
+            timer=trace.stage,
+        )
+        trace.note(hits=len(hits), generation=generation)
+        return Retrieved(encoded, tuple(hits), generation)

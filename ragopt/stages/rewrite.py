@@ -1,0 +1,34 @@
+"""Follow-up to standalone question, by rule: what is referred to is looked for in the last user turn."""
+
+from __future__ import annotations
+
+import re
+
+from ragopt.domain import Question
+from ragopt.evidence import words
+
+REFERS_BACK = re.compile(
+    r"\b(?:it|its|they|them|their|theirs|this|that|these|those|he|him|his|she|her|hers|there|one|ones|same)\b",
+    re.IGNORECASE,
+)
+OPENS_AS_FOLLOW_UP = re.compile(
+    r"^\W*(?:and|but|or|so|also|then|what about|how about|what else|why|why not|how so|such as|which one)\b",
+    re.IGNORECASE,
+)
+SHORT_QUESTION_WORDS = 2
+MAX_CARRIED_WORDS = 8
+
+
+def rewrite(question: Question) -> str:
+    """Return the question with the topic words of the last user turn behind it if it leans on them, else unchanged."""
+    asked = [turn.content for turn in question.history if turn.role == "user"]
+    if not asked or not leans_on_history(question.text):
+        return question.text
+    own = set(words(question.text))
+    carried = [word for word in dict.fromkeys(words(asked[-1])) if word not in own][:MAX_CARRIED_WORDS]
+    return f"{question.text} ({' '.join(carried)})" if carried else question.text
+
+
+def leans_on_history(text: str) -> bool:
+    """Return whether a question refers back, opens as a follow-up or has hardly a word of its own."""
+    return bool(REFERS_BACK.search(text) or OPENS_AS_FOLLOW_UP.match(text) or len(words(text)) <= SHORT_QUESTION_WORDS)

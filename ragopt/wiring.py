@@ -1,0 +1,225 @@
+"""The composition root: the only file that names concrete classes. Settings in, a running service out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from indexes.edge import EdgeEngine
+from indexes.embedding import Embedder
+from indexes.errors import IndexingError
+from indexes.library import Library, LockFor
+from indexes.qdrant import QdrantEngine
+from indexes.records import IndexKnobs
+from indexes.store import Engine
+from ragopt.config import ModelSettings, Settings, cache_dir, runtime_dir
+from ragopt.domain import Answer, Question
+from ragopt.errors import RagoptError
+from ragopt.money.prices import Prices
+from ragopt.pipeline import AnswerCache, Pipeline
+from ragopt.prompt import VERSION as PROMPT_VERSION
+from ragopt.prompt import build_prompt
+from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.deployment import Deployment
+from ragopt.providers.extractive import ExtractiveProvider
+from ragopt.providers.openai import OpenAIProvider
+from ragopt.providers.protocol import Provider
+from ragopt.stages.cache import RedisAnswerCache
+from ragopt.stages.cite import CitationChecker
+from ragopt.stages.generate import GenerateWithFallback
+from ragopt.stages.pack import Packer
+from ragopt.stages.rerank import rerank
+from ragopt.stages.retrieve import HybridRetriever
+from ragopt.stages.rewrite import rewrite
+from ragopt.stages.route import plan_route
+from ragopt.state.access import redis_errors
+from ragopt.state.conversations import Conversations
+from ragopt.state.idempotency import Idempotency
+from ragopt.state.jobs import Jobs
+from ragopt.state.keys import KeyStore
+from ragopt.state.locks import commit_lock_for
+from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.tokens import count_tokens, count_tokens_batch
+
+CACHE_TIMEOUT_S = 0.05
+STATE_TIMEOUT_S = 0.5
+QDRANT_TIMEOUT_S = 10.0
+BUILTIN_TIMEOUT_S = 30.0
+INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
+
+
+class NoCache:
+    """The answer cache of a pipeline without Redis, or whose cache is turned off: it never has anything."""
+
+    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
+        """Keep nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: what the HTTP layer and the command line drive."""
+
+    settings: Settings
+    library: Library
+    pipeline: Pipeline
+    keys: KeyStore
+    conversations: Conversations
+    jobs: Jobs
+    idempotency: Idempotency
+    redis: Redis
+
+    async def readiness(self) -> dict[str, str]:
+        """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
+        index, redis = await asyncio.gather(health(self.library.ping()), health(ping_redis(self.redis)))
+        return {"index": index, "redis": redis, "embedder": "ok"}
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Yield a service with everything started; stops it in reverse order.
+
+    Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        redis_url, embedder, _ = await asyncio.gather(
+            redis_address(settings, stack), loaded_embedder(settings, stack), asyncio.to_thread(count_tokens, "")
+        )
+        redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
+        stack.push_async_callback(redis.aclose)
+        cache_redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
+        stack.push_async_callback(cache_redis.aclose)
+        # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
+        lock_for = commit_lock_for(redis) if settings.qdrant_url else None
+        library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
+        scope = f"{PROMPT_VERSION}/{embedder.tag}"
+        cache = (
+            RedisAnswerCache(cache_redis, ttl_s=settings.cache_ttl_s, scope=scope)
+            if settings.cache_ttl_s
+            else NoCache()
+        )
+        deployments = [deployment_of(model) for model in settings.models]
+        for deployment in deployments:
+            stack.push_async_callback(deployment.provider.close)
+        yield Service(
+            settings=settings,
+            library=library,
+            pipeline=pipeline_over(library, embedder, settings=settings, cache=cache, deployments=deployments),
+            keys=KeyStore(redis, bootstrap=settings.api_key),
+            conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
+            jobs=Jobs(redis),
+            idempotency=Idempotency(redis),
+            redis=redis,
+        )
+
+
+@asynccontextmanager
+async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipeline]]:
+    """Yield library and pipeline alone, for evaluation and the command line: no Redis, no cache, no configured model."""
+    async with AsyncExitStack() as stack:
+        embedder = await loaded_embedder(settings, stack)
+        library = await opened_library(settings, stack, embedder=embedder)
+        yield library, pipeline_over(library, embedder, settings=settings, cache=NoCache(), deployments=())
+
+
+def pipeline_over(
+    library: Library, embedder: Embedder, *, settings: Settings, cache: AnswerCache, deployments: Sequence[Deployment]
+) -> Pipeline:
+    """Return the pipeline with its stages in place."""
+    builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
+    plan = partial(plan_route, deployments=deployments, builtin=builtin)
+    return Pipeline(
+        rewrite=rewrite,
+        embed=embedder.encode_question,
+        generation=library.generation,
+        cache=cache,
+        retrieve=HybridRetriever(library),
+        rerank=rerank,
+        pack=Packer(count_tokens),
+        count_tokens=count_tokens,
+        prompt=build_prompt,
+        generate=GenerateWithFallback(plan, prices=Prices(), max_output_tokens=settings.max_output_tokens),
+        cite=CitationChecker,
+    )
+
+
+def deployment_of(model: ModelSettings) -> Deployment:
+    """Return a configured model with its provider. Raises: `ConfigError` if its key cannot be found."""
+    return Deployment(
+        name=model.name,
+        provider=provider_of(model, key=model.resolved_api_key()),
+        model=model.model or model.name,
+        tier=model.tier,
+        timeout_s=model.timeout_s,
+        price=model.price,
+    )
+
+
+def provider_of(model: ModelSettings, *, key: SecretStr | None) -> Provider:
+    """Return the adapter of a model's dialect; it connects with its first call."""
+    if model.provider == "openai":
+        return OpenAIProvider(key, model.resolved_base_url())
+    if model.provider == "anthropic":
+        return AnthropicProvider(key, model.resolved_base_url())
+    return ExtractiveProvider()
+
+
+async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the URL of the configured Redis, else of the embedded one, attached until the stack closes."""
+    if settings.redis_url:
+        return settings.redis_url
+    folder = settings.data_dir / REDIS_FOLDER
+    embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return embedded.url
+
+
+async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
+    """Return the embedding model, closed with the stack."""
+    embedder = await asyncio.to_thread(Embedder.load, settings.embedding_model, cache_folder=cache_dir())
+    stack.push_async_callback(asyncio.to_thread, embedder.close)
+    return embedder
+
+
+async def opened_library(
+    settings: Settings, stack: AsyncExitStack, *, embedder: Embedder, lock_for: LockFor | None = None
+) -> Library:
+    """Return the library over the configured engine, closed with the stack."""
+    engine: Engine
+    if settings.qdrant_url:
+        engine = QdrantEngine(settings.qdrant_url, settings.qdrant_api_key, timeout_s=QDRANT_TIMEOUT_S)
+    else:
+        engine = EdgeEngine(settings.data_dir / INDEX_FOLDER)
+    stack.push_async_callback(engine.close)
+    return Library(
+        engine,
+        embedder,
+        knobs=IndexKnobs(chunk_tokens=settings.chunk_tokens),
+        count_tokens=count_tokens_batch,
+        max_document_bytes=settings.max_document_bytes,
+        lock_for=lock_for,
+    )
+
+
+async def ping_redis(redis: Redis) -> None:
+    """Return if Redis answers. Raises: `StateUnavailable`."""
+    with redis_errors():
+        await redis.execute_command("PING")  # type: ignore[no-untyped-call]
+
+
+async def health(ping: Awaitable[None]) -> str:
+    """Return `ok` if the dependency answers, else `down`."""
+    try:
+        await ping
+    except (IndexingError, RagoptError):
+        return "down"
+    return "ok"

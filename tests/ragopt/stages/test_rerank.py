@@ -1,0 +1,51 @@
+"""Late-interaction reranking."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from indexes.records import EncodedQuestion, Hit, StoredChunk
+from ragopt.pipeline import Retrieved
+from ragopt.stages.rerank import late_interaction, rerank, standardised
+from tests.fakes import WordEncoder
+
+
+def retrieved(question: str, texts: list[str]) -> Retrieved:
+    encoder = WordEncoder()
+    encoded = asyncio.run(encoder.encode(texts))
+    hits = tuple(
+        Hit(
+            StoredChunk(f"c{n}", "d", 1, "", 0, len(text), ((0, len(text)),), text),
+            item.tokens,
+            0.5,
+            None,
+            1 / (60 + n),
+        )
+        for n, (text, item) in enumerate(zip(texts, encoded, strict=True))
+    )
+    return Retrieved(asyncio.run(encoder.encode_question(question)), hits, 1)
+
+
+def test_the_text_with_the_questions_words_comes_first() -> None:
+    """A hit that fusion put last is first if its tokens match best."""
+    ranked = asyncio.run(rerank(retrieved("late fee", ["cats sleep", "dogs bark", "the late fee is eight"])))
+    assert ranked[0].hit.chunk.text == "the late fee is eight"
+    assert [item.score for item in ranked] == sorted((item.score for item in ranked), reverse=True)
+
+
+def test_no_hit_is_lost_or_doubled() -> None:
+    """Reranking is a permutation; none of nothing is nothing."""
+    texts = [f"text number {n}" for n in range(20)]
+    assert sorted(item.hit.chunk.text for item in late_interaction(retrieved("number 7", texts))) == sorted(texts)
+    empty = EncodedQuestion(np.zeros(64, np.float32), np.zeros((0, 128), np.float32), np.zeros(0, np.float32))
+    assert late_interaction(Retrieved(empty, (), 0)) == []
+
+
+def test_missing_scores_count_as_the_lowest() -> None:
+    """A hit that only one search found is not above the ones both found."""
+    z = standardised([3.0, None, 1.0])
+    assert z[1] == z[2] < z[0]
+    assert standardised([None, None]).tolist() == [0.0, 0.0]
+    assert standardised([2.0, 2.0]).tolist() == [0.0, 0.0]

@@ -1,0 +1,40 @@
+"""Follow-ups to standalone questions, by rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragopt.domain import Question, Turn
+from ragopt.stages.rewrite import rewrite
+
+HISTORY = (Turn("user", "What is the parental leave policy?"), Turn("assistant", "Sixteen weeks [1]."))
+
+
+def asked(text: str, history: tuple[Turn, ...] = HISTORY) -> str:
+    return rewrite(Question(text=text, tenant="t", history=history))
+
+
+@pytest.mark.parametrize("text", ["Is it paid?", "And for fathers?", "What about adoption?", "Why?"])
+def test_a_follow_up_carries_the_last_questions_topic(text: str) -> None:
+    """The second turn already finds what the first was about."""
+    assert asked(text).startswith(text)
+    assert "parental" in asked(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["How many vacation days do new employees get?", "Who approves travel expenses abroad?"]
+)
+def test_a_question_that_stands_alone_is_left_alone(text: str) -> None:
+    """A new topic is not polluted by the old one."""
+    assert asked(text) == text
+
+
+def test_without_history_nothing_changes() -> None:
+    """The first turn is never rewritten, whatever its words."""
+    assert asked("Is it paid?", ()) == "Is it paid?"
+    assert asked("Is it paid?", (Turn("assistant", "Hello."),)) == "Is it paid?"
+
+
+def test_words_already_there_are_not_carried_twice() -> None:
+    """Only what is missing is added."""
+    assert asked("Is parental leave policy it?") == "Is parental leave policy it?"

@@ -1,0 +1,209 @@
+"""The path of a question over real stages: events in order, the cache used, nothing lost when a reader leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from indexes.edge import EdgeEngine
+from indexes.errors import CollectionNotFound
+from indexes.library import Library
+from indexes.records import Document, IndexKnobs
+from ragopt.domain import Answer, CacheOutcome, Question, QueryKnobs, Route, Usage
+from ragopt.pipeline import (
+    ABSTENTION,
+    AnswerEvent,
+    CitationFound,
+    Finished,
+    Generate,
+    Generated,
+    Pipeline,
+    Prepared,
+    SourcesFound,
+    TextReleased,
+)
+from ragopt.prompt import build_prompt
+from ragopt.providers.extractive import ExtractiveProvider
+from ragopt.providers.protocol import CompletionRequest, TextDelta
+from ragopt.stages.cite import CitationChecker
+from ragopt.stages.pack import Packer
+from ragopt.stages.rerank import rerank
+from ragopt.stages.retrieve import HybridRetriever
+from ragopt.stages.rewrite import rewrite
+from ragopt.telemetry import Trace
+from ragopt.tokens import count_tokens, count_tokens_batch
+from tests.fakes import WordEncoder
+
+FEES = Document("fees", "The late fee is eight dollars. Refunds take ten days. Cats are not allowed.", "Fees")
+ROUTE = Route("fake", "fake", "simple", None, "the only one", ())
+
+
+@dataclass
+class MemoryCache:
+    """A cache in a dict; remembers what it was asked."""
+
+    kept: dict[tuple[str, int], Answer] = field(default_factory=dict)
+    gets: int = 0
+
+    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:
+        """Return the kept answer of this text at this generation."""
+        self.gets += 1
+        kept = self.kept.get((standalone, generation))
+        return replace(kept, cache=CacheOutcome("hit", "exact", 1.0, 0.5)) if kept else None
+
+    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
+        """Keep it."""
+        self.kept[standalone, answer.context.generation] = answer
+
+
+async def quote(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+    """Generate with the real built-in provider."""
+    request = CompletionRequest("extractive", prepared.prompt, prepared.context, 100, 5)
+    async for event in ExtractiveProvider().stream(request):
+        if isinstance(event, TextDelta):
+            yield event
+    yield Generated(ROUTE, Usage(cost_usd=Decimal(0)), partial=False, abstained=False)
+
+
+def run_with(
+    folder: Path, *questions: Question, generate: Generate = quote, cache: MemoryCache | None = None
+) -> list[list[AnswerEvent]]:
+    async def run() -> list[list[AnswerEvent]]:
+        async with opened_pipeline(folder, generate=generate, cache=cache) as pipelines:
+            pipeline = await anext(pipelines)
+            return [[event async for event in pipeline.answer(item, trace=Trace("r"))] for item in questions]
+
+    return asyncio.run(run())
+
+
+def opened_pipeline(
+    folder: Path, *, generate: Generate = quote, cache: MemoryCache | None = None
+) -> aclosing[AsyncGenerator[Pipeline, None]]:
+    return aclosing(pipelines_over(folder, generate, cache or MemoryCache()))
+
+
+async def pipelines_over(folder: Path, generate: Generate, cache: MemoryCache) -> AsyncGenerator[Pipeline, None]:
+    engine, encoder = EdgeEngine(folder), WordEncoder()
+    library = Library(engine, encoder, knobs=IndexKnobs(), count_tokens=count_tokens_batch, max_document_bytes=10_000)
+    await library.ingest("t", "default", [FEES])
+    try:
+        yield Pipeline(
+            rewrite=rewrite,
+            embed=encoder.encode_question,
+            generation=library.generation,
+            cache=cache,
+            retrieve=HybridRetriever(library),
+            rerank=rerank,
+            pack=Packer(count_tokens),
+            count_tokens=count_tokens,
+            prompt=build_prompt,
+            generate=generate,
+            cite=CitationChecker,
+        )
+    finally:
+        await engine.close()
+
+
+def finished(events: list[AnswerEvent]) -> Answer:
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last.answer
+
+
+def test_events_come_in_the_promised_order(tmp_path: Path) -> None:
+    """Sources, text, citations, and the whole answer last; the text released is the answer's text."""
+    (events,) = run_with(tmp_path, Question("How much is the late fee?", "t"))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is SourcesFound
+    assert kinds == sorted(kinds, key=[SourcesFound, TextReleased, CitationFound, Finished].index)
+    answer = finished(events)
+    assert "".join(event.text for event in events if isinstance(event, TextReleased)) == answer.text
+    assert answer.text == "The late fee is eight dollars [1]."
+    citation = answer.citations[0]
+    assert FEES.text[citation.source_start : citation.source_end] == citation.quote == "The late fee is eight dollars."
+
+
+def test_the_second_time_it_comes_from_the_cache(tmp_path: Path) -> None:
+    """A hit has the same text and citations under its own id, and `off` does not look."""
+    question, cache = Question("How much is the late fee?", "t"), MemoryCache()
+    first, second, third = map(
+        finished, run_with(tmp_path, question, question, replace(question, cache="off"), cache=cache)
+    )
+    assert (first.cache.status, second.cache.status, third.cache.status) == ("miss", "hit", "bypass")
+    assert (second.text, second.citations) == (first.text, first.citations)
+    assert len({first.id, second.id, third.id}) == 3
+    assert cache.gets == 2
+
+
+@pytest.mark.parametrize(("mode", "reads", "writes"), [("read_only", 1, 0), ("write_only", 0, 1), ("off", 0, 0)])
+def test_cache_modes(tmp_path: Path, mode: str, reads: int, writes: int) -> None:
+    """read_only does not write, write_only does not read."""
+    cache = MemoryCache()
+    run_with(tmp_path, Question("How much is the late fee?", "t", cache=mode), cache=cache)  # type: ignore[arg-type]
+    assert (cache.gets, len(cache.kept)) == (reads, writes)
+
+
+def test_without_passages_no_model_is_called(tmp_path: Path) -> None:
+    """A budget that fits nothing ends in an abstention, not in an ungrounded answer."""
+
+    async def never(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        raise AssertionError
+        yield
+
+    (events,) = run_with(tmp_path, Question("late fee?", "t", knobs=QueryKnobs(context_tokens=1)), generate=never)
+    answer = finished(events)
+    assert (answer.text, answer.abstained, answer.citations) == (ABSTENTION, True, ())
+
+
+def test_an_unknown_collection_is_an_error_before_any_event(tmp_path: Path) -> None:
+    """Neither an empty context nor an invented answer."""
+    with pytest.raises(CollectionNotFound):
+        run_with(tmp_path, Question("late fee?", "t", collection="nowhere"))
+
+
+def test_a_reader_that_leaves_closes_the_model_call(tmp_path: Path) -> None:
+    """Closing the answer's stream closes the generator under it at once."""
+    closed: list[bool] = []
+
+    async def endless(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        try:
+            while True:
+                yield TextDelta("word ")
+        finally:
+            closed.append(True)
+
+    async def run() -> None:
+        async with opened_pipeline(tmp_path, generate=endless) as pipelines:
+            pipeline = await anext(pipelines)
+            events = pipeline.answer(Question("late fee?", "t"), trace=Trace("r"))
+            async for event in events:
+                if isinstance(event, TextReleased):
+                    break
+            await events.aclose()
+            assert closed == [True]
+
+    asyncio.run(run())
+
+
+def test_embedding_and_cache_lookup_run_side_by_side(tmp_path: Path) -> None:
+    """The trace shows both, and the stages of the search, and everything adds up."""
+
+    async def run() -> dict[str, float]:
+        async with opened_pipeline(tmp_path) as pipelines:
+            pipeline = await anext(pipelines)
+            trace = Trace("r")
+            async for _ in pipeline.answer(Question("late fee?", "t"), trace=trace):
+                pass
+            return trace.timings_ms()
+
+    timings = asyncio.run(run())
+    assert {"rewrite", "embed", "cache", "retrieve", "dense", "bm25", "rerank", "pack", "cite"} <= set(timings)
+    stages = sum(ms for name, ms in timings.items() if name not in ("overlap", "other", "total"))
+    assert stages - timings["overlap"] + timings["other"] == pytest.approx(timings["total"], abs=0.01)
+    assert timings["overlap"] > 0
