@@ -246,7 +246,8 @@ class Pipeline:
         yield SourcesFound(context, outcome)
         async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
             async for event in events:
-                if isinstance(event, Finished) and question.cache in ("on", "write_only"):
+                # What was said with a history is that conversation's: it must not answer a stranger.
+                if isinstance(event, Finished) and question.cache in ("on", "write_only") and not question.history:
                     await self.cache.put(question, standalone, event.answer)
                 yield event
 

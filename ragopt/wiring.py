@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
@@ -38,7 +39,7 @@ from ragopt.stages.rerank import rerank
 from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.stages.route import plan_route
-from ragopt.state.access import redis_errors
+from ragopt.state.access import ping_redis
 from ragopt.state.conversations import Conversations
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
@@ -76,11 +77,11 @@ class Service:
     conversations: Conversations
     jobs: Jobs
     idempotency: Idempotency
-    redis: Redis
+    ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
         """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
-        index, redis = await asyncio.gather(health(self.library.ping()), health(ping_redis(self.redis)))
+        index, redis = await asyncio.gather(health(self.library.ping()), health(self.ping_state()))
         return {"index": index, "redis": redis, "embedder": "ok"}
 
 
@@ -101,7 +102,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
-        scope = f"{PROMPT_VERSION}/{embedder.tag}"
+        scope = f"{PROMPT_VERSION}/{embedder.tag}/{answering_digest(settings)}"
         cache = (
             RedisAnswerCache(cache_redis, ttl_s=settings.cache_ttl_s, scope=scope)
             if settings.cache_ttl_s
@@ -118,7 +119,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
-            redis=redis,
+            ping_state=partial(ping_redis, redis),
         )
 
 
@@ -162,6 +163,13 @@ def deployment_of(model: ModelSettings) -> Deployment:
         timeout_s=model.timeout_s,
         price=model.price,
     )
+
+
+def answering_digest(settings: Settings) -> str:
+    """Return 16 hex digits that change with the models that answer and with what they may write."""
+    models = [model.model_dump(mode="json") for model in settings.models]
+    canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def provider_of(model: ModelSettings, *, key: SecretStr | None) -> Provider:
@@ -208,12 +216,6 @@ async def opened_library(
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
     )
-
-
-async def ping_redis(redis: Redis) -> None:
-    """Return if Redis answers. Raises: `StateUnavailable`."""
-    with redis_errors():
-        await redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
 
 async def health(ping: Awaitable[None]) -> str:

@@ -15,7 +15,7 @@ from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound
 from indexes.library import Library
 from indexes.records import Document, IndexKnobs
-from ragopt.domain import Answer, CacheOutcome, Question, QueryKnobs, Route, Usage
+from ragopt.domain import Answer, CacheOutcome, Question, QueryKnobs, Route, Turn, Usage
 from ragopt.pipeline import (
     ABSTENTION,
     AnswerEvent,
@@ -147,6 +147,13 @@ def test_cache_modes(tmp_path: Path, mode: str, reads: int, writes: int) -> None
     cache = MemoryCache()
     run_with(tmp_path, Question("How much is the late fee?", "t", cache=mode), cache=cache)  # type: ignore[arg-type]
     assert (cache.gets, len(cache.kept)) == (reads, writes)
+
+
+def test_an_answer_within_a_conversation_is_not_kept_for_others(tmp_path: Path) -> None:
+    """The prompt held the history, so the answer may too."""
+    cache = MemoryCache()
+    run_with(tmp_path, Question("And the late fee?", "t", history=(Turn("user", "I am Ann. Refunds?"),)), cache=cache)
+    assert cache.kept == {}
 
 
 def test_without_passages_no_model_is_called(tmp_path: Path) -> None:

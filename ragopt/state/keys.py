@@ -1,0 +1,214 @@
+"""API keys: who may call, for which tenant, and to do what.
+
+A key is `rag_<id>_<secret>`. Redis holds its SHA-256, never the key. The secret has 256 random
+bits, so a fast hash is as good as a slow one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
+from ragopt.state.access import redis_errors, redis_key
+
+SCOPES = ("ingest", "query", "admin")
+DEFAULT_TENANT = "default"
+BOOTSTRAP_ID, LOCAL_ID = "bootstrap", "local"
+MAX_NAME_CHARS = 128
+SECRET_BYTES = 32
+COPY_S = 5.0  # how long a revoked key may still work in another process
+RETRY_S = 1.0  # how long the copy is used without another try after Redis did not answer
+MAX_COPIED = 10_000
+KEY_FORMAT = re.compile(r"rag_(?P<id>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+REFUSED = "The API key is missing, unknown or revoked."
+KEYS = redis_key("keys")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never."""
+
+    id: str
+    tenant: str
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as Redis holds it: `digest` is the SHA-256 of the whole key in hex."""
+
+    key: ApiKey
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedRecord:
+    """A record in this process and when it was read."""
+
+    record: KeyRecord
+    read_at: float
+
+
+class KeyStore:
+    """The keys in Redis, the bootstrap key, and an in-process copy of the keys that were used.
+
+    A blank `bootstrap` is none. Methods raise `StateUnavailable` when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, *, bootstrap: SecretStr | None, now: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._now = now
+        self._trusted: list[KeyRecord] = []
+        self._copied: dict[str, CopiedRecord] = {}
+        self._retry_at = -math.inf
+        if bootstrap is not None and bootstrap.get_secret_value().strip():
+            self._trust(bootstrap.get_secret_value(), key_id=BOOTSTRAP_ID, tenant=DEFAULT_TENANT)
+
+    async def create(
+        self, tenant: str, name: str, *, scopes: Iterable[str], expires_at: float | None = None
+    ) -> tuple[ApiKey, str]:
+        """Return a new key and its plain text, which is kept nowhere.
+
+        Raises: `InvalidRequest` for a tenant or name that is empty, over 128 characters or not
+        printable, for no or unknown scopes, and for an `expires_at` that is not in the future.
+        """
+        created_at = self._now()
+        tenant, name = valid_name("tenant", tenant), valid_name("name", name)
+        granted = valid_scopes(scopes)
+        if expires_at is not None and not created_at < expires_at < math.inf:
+            raise InvalidRequest("expires_at: must be a time in the future, in Unix seconds")
+        while True:
+            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at)
+            plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+            with redis_errors():
+                if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
+                    return key, plain
+
+    async def all(self, tenant: str | None = None) -> list[ApiKey]:
+        """Return the keys in Redis, oldest first; of one tenant if given."""
+        with redis_errors():
+            stored = await self._redis.hvals(KEYS)
+        keys = [record_from_json(value).key for value in stored]
+        return sorted((k for k in keys if tenant in (None, k.tenant)), key=lambda k: (k.created_at, k.id))
+
+    async def revoke(self, key_id: str) -> bool:
+        """Delete the key; returns False if there was none. Other processes follow within 5 seconds."""
+        with redis_errors():
+            removed = await self._redis.hdel(KEYS, key_id)
+        self._copied.pop(key_id, None)
+        return bool(removed)
+
+    async def authenticate(self, presented: str) -> ApiKey:
+        """Return the key that was presented.
+
+        While Redis is down a key that was used before is known from its copy, whatever its age.
+        Raises: `MissingKey` if it is unknown, revoked or expired.
+        """
+        digest = digest_of(presented)
+        for trusted in self._trusted:
+            if hmac.compare_digest(trusted.digest, digest):
+                return trusted.key
+        form = KEY_FORMAT.fullmatch(presented)
+        record = await self._record(form["id"]) if form else None
+        if record is None or not hmac.compare_digest(record.digest, digest):
+            raise MissingKey(REFUSED)
+        if record.key.expires_at is not None and record.key.expires_at <= self._now():
+            raise MissingKey("The API key has expired.")
+        return record.key
+
+    def trust_local(self, secret: str, *, tenant: str = DEFAULT_TENANT) -> None:
+        """Accept `secret` with all scopes from now on, in this process only: the CLI of the same data dir."""
+        self._trust(secret, key_id=LOCAL_ID, tenant=valid_name("tenant", tenant))
+
+    def _trust(self, secret: str, *, key_id: str, tenant: str) -> None:
+        if not secret.strip():
+            raise InvalidRequest("a trusted key must not be blank")
+        key = ApiKey(key_id, tenant, key_id, frozenset(SCOPES), self._now(), None)
+        self._trusted.append(KeyRecord(key, digest_of(secret)))
+
+    async def _record(self, key_id: str) -> KeyRecord | None:
+        """Return the record by way of the copy. Misses are not copied, so wrong keys take no memory."""
+        copied, now = self._copied.get(key_id), self._now()
+        if copied is not None and (0 <= now - copied.read_at < COPY_S or now < self._retry_at):
+            return copied.record
+        try:
+            with redis_errors():
+                stored = await self._redis.hget(KEYS, key_id)
+        except StateUnavailable:
+            self._retry_at = now + RETRY_S
+            if copied is None:
+                raise
+            return copied.record
+        self._copied.pop(key_id, None)
+        if stored is None:
+            return None
+        if len(self._copied) >= MAX_COPIED:
+            self._copied.pop(next(iter(self._copied)))
+        record = record_from_json(stored)
+        self._copied[key_id] = CopiedRecord(record, now)
+        return record
+
+
+def digest_of(secret: str) -> str:
+    """Return the SHA-256 of the text in hex."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def valid_name(field: str, value: str) -> str:
+    """Return `value` if it can name a tenant or a key. Raises: `InvalidRequest` naming the field."""
+    if not value.strip() or len(value) > MAX_NAME_CHARS or not value.isprintable():
+        raise InvalidRequest(f"{field}: must be 1 to {MAX_NAME_CHARS} printable characters")
+    return value
+
+
+def valid_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the set of scopes. Raises: `InvalidRequest` listing the known ones if one is unknown or none is given."""
+    granted = frozenset([scopes] if isinstance(scopes, str) else scopes)
+    if not granted or not granted <= set(SCOPES):
+        unknown = ", ".join(sorted(granted - set(SCOPES))) or "none given"
+        raise InvalidRequest(f"scopes: {unknown}; the scopes are {', '.join(SCOPES)}")
+    return granted
+
+
+def record_to_json(record: KeyRecord) -> str:
+    """Return the record as it is stored."""
+    key = record.key
+    return json.dumps(
+        {
+            "id": key.id,
+            "tenant": key.tenant,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "digest": record.digest,
+        }
+    )
+
+
+def record_from_json(stored: bytes | str) -> KeyRecord:
+    """Return the record that `record_to_json` wrote."""
+    fields = json.loads(stored)
+    key = ApiKey(
+        id=fields["id"],
+        tenant=fields["tenant"],
+        name=fields["name"],
+        scopes=frozenset(fields["scopes"]),
+        created_at=fields["created_at"],
+        expires_at=fields["expires_at"],
+    )
+    return KeyRecord(key, fields["digest"])

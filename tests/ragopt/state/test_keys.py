@@ -1,0 +1,235 @@
+"""API keys: made once, recognised always, refused at once when they are not ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
+from ragopt.state.access import as_bytes
+from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore
+from ragopt.state.redis_server import EmbeddedRedis
+from tests.ragopt.state.scenarios import Clock, with_redis
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still."""
+    return Clock()
+
+
+def test_a_created_key_authenticates_as_its_tenant(redis_url: str) -> None:
+    """A new key works at once, in any process, with the tenant and scopes it was made for."""
+
+    async def scenario(redis: Redis) -> None:
+        key, plain = await KeyStore(redis, bootstrap=None).create("acme", "laptop", scopes=["query", "ingest"])
+        assert await KeyStore(redis, bootstrap=None).authenticate(plain) == key
+        assert (key.tenant, key.name, key.expires_at) == ("acme", "laptop", None)
+        assert key.scopes == {"ingest", "query"}
+        assert re.fullmatch(r"rag_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", plain)
+        assert plain.startswith(f"rag_{key.id}_")
+
+    with_redis(redis_url, scenario)
+
+
+def test_the_plain_key_is_not_in_redis(redis_url: str) -> None:
+    """Whoever reads Redis cannot call the service."""
+
+    async def scenario(redis: Redis) -> None:
+        _, plain = await KeyStore(redis, bootstrap=None).create("acme", "laptop", scopes=["query"])
+        stored = b"".join([as_bytes(value) for name in await redis.keys("*") for value in await redis.hvals(name)])
+        assert b"laptop" in stored
+        assert plain.split("_", 2)[2].encode() not in stored
+
+    with_redis(redis_url, scenario)
+
+
+@pytest.mark.parametrize(
+    "presented",
+    ["", "nonsense", "rag_00000000_" + "A" * 43, "rag_zzzzzzzz_" + "A" * 43, "Schlüssel\ud800", "rag_*_" + "A" * 43],
+)
+def test_an_unknown_key_is_refused(redis_url: str, presented: str) -> None:
+    """What was never given out is no key, whatever it looks like."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"))
+        with pytest.raises(MissingKey):
+            await store.authenticate(presented)
+
+    with_redis(redis_url, scenario)
+
+
+def test_the_right_id_with_a_wrong_secret_is_refused(redis_url: str) -> None:
+    """An id is public; only the secret opens."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None)
+        key, _ = await store.create("acme", "laptop", scopes=["query"])
+        with pytest.raises(MissingKey):
+            await store.authenticate(f"rag_{key.id}_{'A' * 43}")
+
+    with_redis(redis_url, scenario)
+
+
+def test_an_expired_key_is_refused(redis_url: str, clock: Clock) -> None:
+    """A key works until its time and not at it, copy or no copy."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None, now=clock)
+        _, plain = await store.create("acme", "laptop", scopes=["query"], expires_at=clock() + 2)
+        clock.seconds += 1.9
+        assert (await store.authenticate(plain)).tenant == "acme"
+        clock.seconds += 0.1
+        with pytest.raises(MissingKey, match="expired"):
+            await store.authenticate(plain)
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_revoked_key_stops_at_once_here_and_soon_elsewhere(redis_url: str, clock: Clock) -> None:
+    """The process that revokes refuses the key at once, another one after at most five seconds."""
+
+    async def scenario(redis: Redis) -> None:
+        here, elsewhere = (KeyStore(redis, bootstrap=None, now=clock) for _ in range(2))
+        key, plain = await here.create("acme", "laptop", scopes=["query"])
+        for store in (here, elsewhere):
+            assert await store.authenticate(plain) == key
+        assert await here.revoke(key.id) is True
+        assert await here.revoke(key.id) is False
+        with pytest.raises(MissingKey):
+            await here.authenticate(plain)
+        assert await elsewhere.authenticate(plain) == key
+        clock.seconds += COPY_S
+        with pytest.raises(MissingKey):
+            await elsewhere.authenticate(plain)
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_known_key_outlives_redis_and_an_unknown_one_does_not(own_redis: EmbeddedRedis, clock: Clock) -> None:
+    """With Redis killed, keys that were used still work at any age; others cannot be judged."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"), now=clock)
+        key, plain = await store.create("acme", "laptop", scopes=["query"])
+        assert await store.authenticate(plain) == key
+        os.kill(own_redis.pid, signal.SIGKILL)
+        for seconds in (COPY_S + 1, RETRY_S / 2, 3_600):
+            clock.seconds += seconds
+            assert await store.authenticate(plain) == key
+        assert (await store.authenticate("boot")).tenant == "default"
+        with pytest.raises(MissingKey):
+            await store.authenticate(f"rag_{key.id}_{'A' * 43}")
+        with pytest.raises(StateUnavailable):
+            await store.authenticate("rag_00000000_" + "A" * 43)
+
+    with_redis(own_redis.url, scenario)
+
+
+def test_wrong_keys_take_no_memory(redis_url: str) -> None:
+    """However many wrong keys are tried, nothing of them is kept, and a key made later works at once."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None)
+        for n in range(200):
+            with pytest.raises(MissingKey):
+                await store.authenticate(f"rag_{n:08x}_{'A' * 43}")
+        assert len(store._copied) == 0
+        key, plain = await store.create("acme", "laptop", scopes=["query"])
+        assert await store.authenticate(plain) == key
+
+    with_redis(redis_url, scenario)
+
+
+def test_the_bootstrap_key_has_every_scope_of_the_default_tenant(redis_url: str) -> None:
+    """RAGOPT_API_KEY may be any string and needs no Redis."""
+
+    async def scenario(redis: Redis) -> None:
+        key = await KeyStore(redis, bootstrap=SecretStr("Schlüssel mit Leerzeichen")).authenticate(
+            "Schlüssel mit Leerzeichen"
+        )
+        assert (key.tenant, key.scopes) == ("default", frozenset(SCOPES))
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_blank_bootstrap_key_opens_nothing(redis_url: str) -> None:
+    """An empty RAGOPT_API_KEY is no key, not a key that is empty."""
+
+    async def scenario(redis: Redis) -> None:
+        with pytest.raises(MissingKey):
+            await KeyStore(redis, bootstrap=SecretStr("")).authenticate("")
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_local_key_is_trusted_by_this_process_only(redis_url: str) -> None:
+    """trust_local adds a key in memory, for the tenant it names, and leaves Redis as it was."""
+
+    async def scenario(redis: Redis) -> None:
+        store, other = KeyStore(redis, bootstrap=None), KeyStore(redis, bootstrap=None)
+        store.trust_local("local secret", tenant="acme")
+        key = await store.authenticate("local secret")
+        assert (key.tenant, key.scopes, await store.all()) == ("acme", frozenset(SCOPES), [])
+        with pytest.raises(MissingKey):
+            await other.authenticate("local secret")
+
+    with_redis(redis_url, scenario)
+
+
+def test_keys_are_listed_oldest_first_and_by_tenant(redis_url: str, clock: Clock) -> None:
+    """The list holds every key without its secret, or those of one tenant."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"), now=clock)
+        made = []
+        for tenant in ("b", "a", "b"):
+            made.append((await store.create(tenant, "name", scopes=["admin"]))[0])
+            clock.seconds += 1
+        assert await store.all() == made
+        assert await store.all("b") == [made[0], made[2]]
+        assert await store.all("nobody") == []
+
+    with_redis(redis_url, scenario)
+
+
+@pytest.mark.parametrize("tenant", ["", "   ", "x" * 129, "a\nb", "a\x00", "\ud800", "a\u200bb"])
+def test_a_tenant_or_name_that_cannot_be_shown_is_refused(redis_url: str, tenant: str) -> None:
+    """Names are 1 to 128 printable characters; the error says which one is wrong."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None)
+        with pytest.raises(InvalidRequest, match="tenant"):
+            await store.create(tenant, "name", scopes=["query"])
+        with pytest.raises(InvalidRequest, match="name"):
+            await store.create("acme", tenant, scopes=["query"])
+        assert await store.all() == []
+
+    with_redis(redis_url, scenario)
+
+
+@pytest.mark.parametrize("scopes", [["query", "root"], [], "que"])
+def test_unknown_scopes_are_refused_with_the_known_ones(redis_url: str, scopes: list[str]) -> None:
+    """A typo in a scope is an error that lists the scopes."""
+
+    async def scenario(redis: Redis) -> None:
+        with pytest.raises(InvalidRequest, match="ingest, query, admin"):
+            await KeyStore(redis, bootstrap=None).create("acme", "name", scopes=scopes)
+
+    with_redis(redis_url, scenario)
+
+
+@pytest.mark.parametrize("expires_at", [0.0, float("nan"), float("inf"), float("-inf")])
+def test_an_expiry_that_is_no_future_time_is_refused(redis_url: str, expires_at: float) -> None:
+    """A key cannot be born expired or expire at no time at all."""
+
+    async def scenario(redis: Redis) -> None:
+        with pytest.raises(InvalidRequest, match="expires_at"):
+            await KeyStore(redis, bootstrap=None).create("acme", "name", scopes=["query"], expires_at=expires_at)
+
+    with_redis(redis_url, scenario)
