@@ -1,0 +1,23 @@
+"""Environment variables for the length of a block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Replace every `RAGOPT_` and provider variable by `variables` for the block."""
+    ours = ("RAGOPT_", "OPENAI_", "ANTHROPIC_")
+    before = {name: value for name, value in os.environ.items() if name.startswith(ours) or name in variables}
+    for name in before:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)

@@ -1,0 +1,107 @@
+"""Settings: sources in order, every mistake named."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ragopt.config import ModelSettings, load_settings
+from ragopt.errors import ConfigError
+from tests.environment import environment
+
+TOML = """
+context_tokens = 400
+top_k = 30
+
+[[models]]
+name = "small"
+provider = "openai"
+model = "gpt-x"
+api_key_env = "MY_KEY"
+price = { input = 0.15, cached_input = 0.075, output = 0.60 }
+
+[[models]]
+name = "strong"
+provider = "anthropic"
+model = "claude-x"
+tier = "complex"
+base_url = "http://127.0.0.1:9/v1"
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "ragopt.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_arguments_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None:
+    """Each source wins over the one below it, and what nobody sets has its default."""
+    with environment(RAGOPT_CONFIG=written(tmp_path, TOML), RAGOPT_TOP_K="40", RAGOPT_PORT="1"):
+        settings = load_settings(port=2)
+    assert (settings.context_tokens, settings.top_k, settings.port) == (400, 40, 2)
+    assert settings.data_dir == Path(".ragopt")
+    assert settings.knobs().context_tokens == 400
+
+
+def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:
+    """Tier, price and key come out typed; the conventional variables are honoured."""
+    with environment(RAGOPT_CONFIG=written(tmp_path, TOML), MY_KEY="k1", ANTHROPIC_API_KEY="k2", OPENAI_BASE_URL="u"):
+        small, strong = load_settings().models
+        assert [small.name, strong.tier] == ["small", "complex"]
+        assert small.price is not None
+        assert small.price.cached_input == Decimal("0.075")
+        keys = [model.resolved_api_key() for model in (small, strong)]
+        assert [key.get_secret_value() if key else None for key in keys] == ["k1", "k2"]
+        assert (small.resolved_base_url(), strong.resolved_base_url()) == ("u", "http://127.0.0.1:9/v1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"RAGOPT_TOP_K": "many"}, "RAGOPT_TOP_K"),
+        ({"RAGOPT_TOP_K": "0"}, "RAGOPT_TOP_K"),
+        ({"RAGOPT_TOPK": "5"}, "RAGOPT_TOPK: no such setting"),
+        ({"RAGOPT_CONFIG": "/nowhere/ragopt.toml"}, "RAGOPT_CONFIG: no file"),
+    ],
+)
+def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
+    """The message starts with the variable to change."""
+    with environment(**variables), pytest.raises(ConfigError, match=said):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("context_tokens = [", "ragopt.toml"),
+        ("contextual_tokens = 5", "CONTEXTUAL_TOKENS"),
+        ('[[models]]\nname = "a"\nprovider = "openai"\napi_key = "secret"', "MODELS__0__API_KEY"),
+        ('[[models]]\nname = "auto"\nprovider = "openai"', "models.auto"),
+        ('[[models]]\nname = "a"\nprovider = "extractive"\n' * 2, "models.a"),
+    ],
+)
+def test_a_wrong_file_is_named_and_no_value_is_shown(tmp_path: Path, text: str, said: str) -> None:
+    """The key of the mistake is in the message, a secret written there is not."""
+    with environment(RAGOPT_CONFIG=written(tmp_path, text)), pytest.raises(ConfigError, match=said) as raised:
+        load_settings()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_key_file_is_read_again_and_a_missing_key_is_named(tmp_path: Path) -> None:
+    """Rotation needs no restart; a variable that is not set says which."""
+    path = tmp_path / "key"
+    path.write_text("first\n")
+    model = ModelSettings(name="a", provider="openai", api_key_file=path)
+    first = model.resolved_api_key()
+    path.write_text("second\n")
+    second = model.resolved_api_key()
+    assert first is not None
+    assert second is not None
+    assert (first.get_secret_value(), second.get_secret_value()) == ("first", "second")
+    with environment(), pytest.raises(ConfigError, match="NOT_THERE is not set"):
+        ModelSettings(name="a", provider="openai", api_key_env="NOT_THERE").resolved_api_key()
+    with pytest.raises(ConfigError, match="api_key_file"):
+        ModelSettings(name="a", provider="openai", api_key_file=tmp_path / "gone").resolved_api_key()
