@@ -1,0 +1,40 @@
+"""A configured model with the provider that serves it, and the order in which to try several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ragopt.config import PriceSettings
+from ragopt.domain import Tier
+from ragopt.providers.protocol import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One `[[models]]` entry, ready to call.
+
+    name: what the API calls it. model: the provider's name for it. timeout_s: of one whole call.
+    price: USD per million tokens where the price table is overridden.
+    """
+
+    name: str
+    provider: Provider
+    model: str
+    tier: Tier
+    timeout_s: float
+    price: PriceSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The deployments to try, first choice first, never empty; why, in a sentence; the difficulty in [0, 1] or None."""
+
+    deployments: tuple[Deployment, ...]
+    reason: str
+    score: float | None = None
+
+
+Planner: TypeAlias = Callable[[str], Plan]
+"""The requested model (`auto` or a configured name) to a plan. Raises `UnknownModel`."""

@@ -1,0 +1,103 @@
+"""What tests of model calls share: a prompt, calls of it, and a scripted provider."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from pydantic import SecretStr
+
+from eval.stub import StubServer
+from ragopt.domain import Context, Passage, Question, Turn
+from ragopt.errors import ProviderError
+from ragopt.pipeline import Prepared
+from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.openai import OpenAIProvider
+from ragopt.providers.protocol import CompletionRequest, Prompt, Provider, ProviderEvent, TextDelta
+
+KEY = SecretStr("sk-test")
+ANSWER = "Cats sleep sixteen hours a day [1]."
+PASSAGE = Passage(
+    n=1,
+    document_id="cats",
+    version=1,
+    chunk_id="cats/0",
+    title="Cats",
+    spans=((0, 49),),
+    text="Cats sleep sixteen hours a day. They purr as well.",
+    tokens=11,
+    score=1.0,
+    units=((0, 31), (32, 49)),
+)
+CONTEXT = Context(
+    question="How long do cats sleep?",
+    standalone_question="How long do cats sleep?",
+    token_budget=100,
+    tokens=11,
+    passages=(PASSAGE,),
+    generation=1,
+)
+PROMPT = Prompt(
+    system="Answer from the passages.",
+    history=(Turn("user", "Hello"), Turn("assistant", "Hello, ask me.")),
+    user=f'<passage n="1" title="Cats">\n{PASSAGE.text}\n</passage>\n\nQuestion: {CONTEXT.question}',
+    version="test-1",
+)
+
+
+def call(model: str, *, timeout_s: float = 10) -> CompletionRequest:
+    """Return a call of `model` with the prompt above."""
+    return CompletionRequest(model=model, prompt=PROMPT, context=CONTEXT, max_output_tokens=100, timeout_s=timeout_s)
+
+
+def prepared(*, model: str = "auto", context: Context = CONTEXT, max_output_tokens: int | None = None) -> Prepared:
+    """Return the first half of an answer, ready to be generated."""
+    question = Question(text=context.question, tenant="t", model=model, max_output_tokens=max_output_tokens)
+    return Prepared(question=question, context=context, prompt=PROMPT)
+
+
+def provider_for(dialect: str, stub: StubServer) -> Provider:
+    """Return the adapter for `dialect`, pointed at the stub."""
+    if dialect == "openai":
+        return OpenAIProvider(KEY, stub.openai_url)
+    return AnthropicProvider(KEY, stub.anthropic_url)
+
+
+async def collected(provider: Provider, request: CompletionRequest) -> list[ProviderEvent]:
+    """Return every event of one call, and close the provider whatever happens."""
+    try:
+        return [event async for event in provider.stream(request)]
+    finally:
+        await provider.close()
+
+
+def text_of(events: Sequence[object]) -> str:
+    """Return the text of the deltas among `events`."""
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+class ScriptedProvider:
+    """Yields what it was given, an error at its place; remembers the calls and whether it was closed early."""
+
+    name = "scripted"
+
+    def __init__(self, *script: ProviderEvent | ProviderError) -> None:
+        self.script = script
+        self.requests: list[CompletionRequest] = []
+        self.closed_early = False
+
+    async def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
+        """Yield the script."""
+        self.requests.append(request)
+        ended = False
+        try:
+            for step in self.script:
+                if isinstance(step, ProviderError):
+                    ended = True
+                    raise step
+                yield step
+            ended = True
+        finally:
+            self.closed_early = not ended
+
+    async def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,82 @@
+"""The Anthropic adapter against the stub, over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import anthropic
+import pytest
+
+from eval.stub import StubServer, serve_in_thread
+from ragopt.domain import Turn, Usage
+from ragopt.errors import IncompleteStream, ProviderRejected
+from ragopt.providers.anthropic import AnthropicProvider, _Reply, address, messages_of
+from ragopt.providers.protocol import Completed, Prompt
+from ragopt.providers.usage import estimated_usage
+from tests.model_calls import ANSWER, KEY, PROMPT, call, collected, provider_for, text_of
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[StubServer]:
+    """One stub for the module."""
+    with serve_in_thread() as server:
+        yield server
+
+
+def test_streams_deltas_then_completed(stub: StubServer) -> None:
+    """The text comes in several pieces, and the last event carries usage, served model and stop reason."""
+    events = asyncio.run(collected(provider_for("anthropic", stub), call("stub-ok")))
+    assert text_of(events) == ANSWER
+    assert len(events) > 3
+    last = events[-1]
+    assert isinstance(last, Completed)
+    assert (last.model_served, last.stop) == ("stub-ok", "end_turn")
+    assert (last.usage.input_tokens, last.usage.estimated) == (stub.calls[-1].prompt_tokens, False)
+    assert last.usage.output_tokens > 1
+
+
+def test_base_url_may_end_in_v1(stub: StubServer) -> None:
+    """The SDK adds /v1 itself; an address written in OpenAI's way works too."""
+    events = asyncio.run(collected(AnthropicProvider(KEY, stub.openai_url), call("stub-ok")))
+    assert text_of(events) == ANSWER
+    assert address(None) == "https://api.anthropic.com"
+
+
+def test_usage_buckets_are_taken_as_they_are() -> None:
+    """The dialect's `input_tokens` exclude what was cached; cumulative counts of the last event hold."""
+    reply = _Reply()
+    start = anthropic.types.Usage(
+        input_tokens=100, output_tokens=1, cache_read_input_tokens=600, cache_creation_input_tokens=300
+    )
+    reply.count(start, ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"))
+    reply.count(anthropic.types.MessageDeltaUsage(output_tokens=20), ("input_tokens", "output_tokens"))
+    expected = Usage(input_tokens=100, cached_input_tokens=600, cache_write_tokens=300, output_tokens=20)
+    assert reply.usage() == expected
+
+
+def test_missing_usage_is_estimated(stub: StubServer) -> None:
+    """A stream without a usage report is complete, and its usage is an estimate that says so."""
+    last = asyncio.run(collected(provider_for("anthropic", stub), call("stub-no_usage")))[-1]
+    assert isinstance(last, Completed)
+    assert last.usage == estimated_usage(PROMPT, ANSWER)
+
+
+@pytest.mark.parametrize(("stop", "ended"), [("end_turn", False), (None, True)])
+def test_complete_needs_stop_reason_and_message_stop(stop: str | None, *, ended: bool) -> None:
+    """Either of the two alone is an incomplete stream."""
+    with pytest.raises(IncompleteStream):
+        _Reply(stop=stop, ended=ended).completed(call("m"))
+
+
+def test_history_starts_with_the_user() -> None:
+    """The dialect wants a user's message first and no empty ones: such turns are left out, the rest stays in order."""
+    turns = (Turn("assistant", "cut off"), Turn("user", "one"), Turn("assistant", " "), Turn("user", "two"))
+    prompt = Prompt(system="s", history=turns, user="three", version="v")
+    assert [message["content"] for message in messages_of(prompt)] == ["one", "two", "three"]
+
+
+def test_key_is_needed_at_the_providers_own_address() -> None:
+    """Without a key and an address of one's own the call is refused before anything is sent."""
+    with pytest.raises(ProviderRejected, match="ANTHROPIC_API_KEY"):
+        asyncio.run(collected(AnthropicProvider(None, None), call("claude-haiku-5-5")))
