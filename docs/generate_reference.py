@@ -1,0 +1,171 @@
+"""Write docs/reference.md from the code: settings, model fields, error codes, commands. Run by `make docs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from indexes import errors as indexing_errors
+from ragopt import errors as service_errors
+from ragopt.api.problems import FRAMEWORK_CODES, kind_of
+from ragopt.config import MEBIBYTE, ModelSettings, Settings
+
+TARGET = Path(__file__).parent / "reference.md"
+
+INTRODUCTION = """\
+# Reference
+
+Settings, model fields, error codes and commands. This page is generated from the code by `make docs`.
+"""
+
+SETTINGS_TEXT = """\
+## Settings
+
+Settings are read once, at start. A setting comes from an environment variable or from `ragopt.toml`; the environment
+wins. The file key is the name without `RAGOPT_`, in lower case: `RAGOPT_TOP_K` is `top_k` in the file. An unknown
+variable that starts with `RAGOPT_` stops the start, so a typo cannot go unseen. `ragopt config check` prints the
+effective settings with secrets masked.
+"""
+
+OTHER_VARIABLES = """\
+### Other environment variables
+
+| variable | meaning |
+|---|---|
+| `RAGOPT_CONFIG` | path of the settings file; unset: `ragopt.toml` in the working directory, if there is one |
+| `OPENAI_API_KEY`, `OPENAI_BASE_URL` | for `provider = "openai"` where the model entry names no other |
+| `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL` | for `provider = "anthropic"` where the model entry names no other |
+| `XDG_CACHE_HOME` | where the converted embedding model is cached; unset: `~/.cache` |
+| `XDG_RUNTIME_DIR` | where the socket of the embedded Redis lies; unset: `/tmp` |
+"""
+
+MODELS_TEXT = """\
+## Model fields
+
+Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models.md).
+"""
+
+ERRORS_TEXT = """\
+## Error codes
+
+Every failed request carries one of these codes in the field `code`. Codes never change; titles and sentences may.
+[Troubleshooting](troubleshooting.md) says what to do about each.
+"""
+
+COMMANDS = """\
+## Commands
+
+Every command explains itself with `--help` and ends with a non-zero exit code and one line on standard error when it
+fails. With `--url`, `ingest` and `ask` talk to a running service, with the key in `RAGOPT_API_KEY`. With `--json`, a
+command prints what a program can read.
+
+| command | what it does |
+|---|---|
+| `ragopt serve [--host H] [--port P] [--data-dir D]` | start the service; exit code 0 after a clean drain |
+| `ragopt serve --dev` | the same, with the sample corpus and a key for it: what `make run` does |
+| `ragopt ingest PATH… [--collection C] [--data-dir D] [--url U]` | ingest files and folders, with a progress bar |
+| `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
+| `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
+| `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
+| `ragopt keys revoke ID` | make an API key stop working |
+| `ragopt doctor` | say what works on this machine and what does not |
+| `ragopt config check` | print the validated settings with secrets masked |
+| `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
+| `python -m eval bench` | time ingest and answers on this machine |
+| `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
+"""
+
+
+def render() -> str:
+    """Return the whole page."""
+    sections = [
+        INTRODUCTION,
+        SETTINGS_TEXT,
+        table(("setting", "default", "meaning"), settings_rows()),
+        OTHER_VARIABLES,
+        MODELS_TEXT,
+        table(("field", "default", "meaning"), field_rows(ModelSettings)),
+        ERRORS_TEXT,
+        table(("code", "HTTP status", "meaning"), error_rows()),
+        COMMANDS,
+    ]
+    return "\n".join(sections)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines).replace("| --- | --- | --- |", "|---|---|---|")
+
+
+def settings_rows() -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every setting, in the order of the code."""
+    return [(f"`RAGOPT_{name[1:-1].upper()}`", default, meaning) for name, default, meaning in field_rows(Settings)]
+
+
+def field_rows(model: type[BaseModel]) -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of every field of a model."""
+    return [
+        (f"`{name}`", shown_default(field), field.description or field_meaning(name))
+        for name, field in model.model_fields.items()
+    ]
+
+
+def field_meaning(name: str) -> str:
+    """Return the meaning of a model field whose description the code leaves out. Raises: `KeyError` for a new one."""
+    return {
+        "provider": "`openai`, `anthropic` or `extractive`",
+        "tier": "`simple`, `medium` or `complex`: cheaper models first",
+        "timeout_s": "seconds one call may take",
+        "price": "USD per million tokens: `{ input = …, cached_input = …, output = … }`",
+    }[name]
+
+
+def shown_default(field: FieldInfo) -> str:
+    """Return a default as a person writes it."""
+    value = field.default
+    if field.is_required():
+        return "required"
+    if value is None or value in ("", ()) or isinstance(value, SecretStr):
+        return "unset"
+    if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:
+        return f"`{value}` ({value // MEBIBYTE} MiB)"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def error_rows() -> list[tuple[str, str, str]]:
+    """Return code, status and meaning of every error, sorted by code."""
+    rows = {
+        found.code: (status_text(kind_of(found).status), meaning_of(found))
+        for module in (service_errors, indexing_errors)
+        for found in error_classes(module)
+    }
+    for status, (code, title) in FRAMEWORK_CODES.items():
+        rows.setdefault(code, (status_text(status), f"{title}."))
+    return [(f"`{code}`", *rest) for code, rest in sorted(rows.items())]
+
+
+def error_classes(module: ModuleType) -> list[type[service_errors.RagoptError] | type[indexing_errors.IndexingError]]:
+    """Return the error classes a module defines."""
+    roots = (service_errors.RagoptError, indexing_errors.IndexingError)
+    return [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, roots)]
+
+
+def meaning_of(found: type[Exception]) -> str:
+    """Return the first line of the docstring; of a base class, which says nothing to a caller, its HTTP title."""
+    first_line = (found.__doc__ or "").splitlines()[0]
+    return f"{kind_of(found).title}." if first_line.startswith("Base of") else first_line
+
+
+def status_text(status: int) -> str:
+    """Return a status as `404 Not Found`."""
+    return f"{int(status)} {HTTPStatus(status).phrase}"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")

@@ -1,0 +1,206 @@
+"""What starts the project somewhere else: Makefile, constraints, container files, the build script."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.house.source import ROOT
+
+SERVICES = ("ragopt", "qdrant", "redis")
+SECRETS = ("RAGOPT_API_KEY", "QDRANT_API_KEY", "REDIS_PASSWORD")
+TORCH_PIN = "torch==2.13.0"
+
+
+def read(name: str) -> str:
+    """Return the text of a file at the root."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def compose() -> dict[str, Any]:
+    """Return the parsed compose file."""
+    return cast("dict[str, Any]", yaml.safe_load(read("docker-compose.yml")))
+
+
+def pins() -> dict[str, str]:
+    """Return package to version of the constraints file."""
+    lines = [line for line in read("constraints.txt").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def requirements() -> list[Requirement]:
+    """Return every requirement of pyproject.toml, the test tools included."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    extras = [item for group in project["optional-dependencies"].values() for item in group]
+    return [Requirement(text) for text in [*project["dependencies"], *extras]]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_requirement_is_pinned_within_its_range(requirement: Requirement) -> None:
+    """Every dependency has one exact version, and pyproject.toml allows that version."""
+    assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)])
+
+
+def test_no_gpu_package_is_pinned() -> None:
+    """The constraints bring no CUDA package along, and torch carries no local version."""
+    assert [name for name in pins() if name.startswith(("nvidia", "cuda", "triton"))] == []
+    assert pins()["torch"] == TORCH_PIN.partition("==")[2]
+
+
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+def test_torch_is_installed_first_and_pinned(name: str) -> None:
+    """Torch has an install line of its own, with the pinned version, before the project's."""
+    text = read(name)
+    project = text.index("--editable ." if name == "Makefile" else "--constraint constraints.txt .\n")
+    assert TORCH_PIN in text
+    assert 0 < text.index("${TORCH_INSTALL_ARGS}" if name == "Dockerfile" else '"$(TORCH)"') < project
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_service_is_checked_pinned_and_kept(service: str) -> None:
+    """Each compose service has a health check, a named volume and a version that does not move."""
+    described = compose()["services"][service]
+    assert described["healthcheck"]["test"]
+    volume, _, path = described["volumes"][0].partition(":")
+    assert (volume in compose()["volumes"], path.startswith("/")) == (True, True)
+    assert re.search(r":v?\d+\.\d+", described["image"])
+
+
+def test_no_secret_has_a_default() -> None:
+    """Compose stops where a secret is missing: each is required, none is written down."""
+    text = read("docker-compose.yml")
+    for secret in SECRETS:
+        used = re.findall(rf"\$\{{{secret}([^}}]*)\}}", text)
+        assert used
+        assert all(rest.startswith(":?") for rest in used), secret
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    """Only the service is published, on 127.0.0.1."""
+    published = {name: described.get("ports", []) for name, described in compose()["services"].items()}
+    assert published == {"ragopt": ["127.0.0.1:8080:8080"], "qdrant": [], "redis": []}
+
+
+def test_service_waits_for_healthy_dependencies() -> None:
+    """The service starts after Qdrant and Redis are healthy."""
+    waits = {name: item["condition"] for name, item in compose()["services"]["ragopt"]["depends_on"].items()}
+    assert waits == {"qdrant": "service_healthy", "redis": "service_healthy"}
+
+
+def test_qdrant_health_check_reads_the_status(tmp_path: Path) -> None:
+    """The shell check of Qdrant passes on a 200 and fails on a 503 and on a closed port."""
+    command = compose()["services"]["qdrant"]["healthcheck"]["test"][-1].replace("$$", "$")
+    outcomes = [run_check(command, status, tmp_path) for status in ("200 OK", "503 Service Unavailable", None)]
+    assert outcomes == [True, False, False]
+
+
+def run_check(command: str, status: str | None, folder: Path) -> bool:
+    """Return whether the check passes against a server that answers `status`; None: nobody listens."""
+    (folder / "tcp").unlink(missing_ok=True)
+    if status is not None:
+        (folder / "tcp").write_text(f"HTTP/1.1 {status}\r\n\r\n", encoding="utf-8")
+    # A file takes the socket's place: read and write go to two descriptors of it.
+    local = command.replace("3<>/dev/tcp/127.0.0.1/6333", "3<tcp").replace(">&3", ">/dev/null")
+    return subprocess.run(["bash", "-c", local], cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def test_container_does_not_run_as_root() -> None:
+    """The image runs as a user of its own, has a health check and keeps its data in a volume."""
+    last_stage = read("Dockerfile").rpartition("\nFROM ")[2]
+    instructions = {line.split()[0] for line in last_stage.splitlines() if line[:1].isupper()}
+    assert {"USER", "HEALTHCHECK", "VOLUME", "STOPSIGNAL"} <= instructions
+    assert last_stage.index("USER ragopt") < last_stage.index("CMD ")
+
+
+def make(*arguments: str, path: str) -> subprocess.CompletedProcess[str]:
+    """Run make with nothing in the environment but PATH."""
+    return subprocess.run(
+        ["/usr/bin/env", "-i", f"PATH={path}", "make", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_make_alone_lists_the_targets() -> None:
+    """`make` without a target explains each one."""
+    result = make(path=os.defpath)
+    listed = re.findall(r"^make (\w+)", result.stdout, re.MULTILINE)
+    assert (result.returncode, listed) == (0, ["help", "run", "test", "check", "docs", "clean"])
+
+
+def test_installs_form_one_chain() -> None:
+    """Under `make -j` no two installs can run at once: each stamp waits for the one before."""
+    rules = dict(re.findall(r"^\$\(STAMPS\)/(\w+): ?(.*)$", read("Makefile"), re.MULTILINE))
+    before = {"venv": "", "torch": "$(STAMPS)/venv", "run": "$(STAMPS)/torch", "dev": "$(STAMPS)/run"}
+    assert {name: needs.partition(" ")[0] for name, needs in rules.items()} == before
+
+
+def test_missing_python_is_said_in_one_line(tmp_path: Path) -> None:
+    """Where no Python fits, make says what to install and fails."""
+    for tool in ("sh", "uname", "make", "mkdir", "touch", "awk"):
+        (tmp_path / tool).symlink_to(which(tool))
+    (tmp_path / "redis-server").symlink_to("/bin/true")
+    result = make("--always-make", f"VENV={tmp_path / 'venv'}", f"{tmp_path / 'venv'}/.stamps/venv", path=str(tmp_path))
+    assert result.returncode != 0
+    assert "needs Python 3.11 or 3.12" in result.stderr
+
+
+def test_missing_redis_is_said_first_elsewhere(tmp_path: Path) -> None:
+    """On a platform without the embedded Redis, make asks for a redis-server before anything else."""
+    for tool in ("sh", "make"):
+        (tmp_path / tool).symlink_to(which(tool))
+    executable(tmp_path / "uname", "echo Darwin")
+    result = make("--always-make", f"VENV={tmp_path / 'venv'}", f"{tmp_path / 'venv'}/.stamps/venv", path=str(tmp_path))
+    assert result.returncode != 0
+    assert "needs a redis-server on PATH" in result.stderr
+
+
+def test_cuda_download_is_announced(tmp_path: Path) -> None:
+    """Where pip has no CPU build of torch, make says so before the big download; options of the caller go to pip."""
+    pip = executable(tmp_path / "pip", 'echo "pip $*"\ncase "$*" in *+cpu) exit 1 ;; esac')
+    executable(tmp_path / "uname", "[ $1 = -s ] && echo Linux || echo x86_64")
+    for tool in ("sh", "make", "touch"):
+        (tmp_path / tool).symlink_to(which(tool))
+    stamps = tmp_path / ".stamps"
+    stamps.mkdir()
+    goal = [f"VENV={tmp_path}", f"PIP_INSTALL={pip}", f"--old-file={stamps / 'venv'}", f"{stamps / 'torch'}"]
+    (stamps / "venv").touch()
+    plain = make("--always-make", *goal, path=str(tmp_path))
+    chosen = make("--always-make", *goal, "TORCH_INSTALL_ARGS=--index-url X", path=str(tmp_path))
+    assert "pass a CPU wheel index" in plain.stderr
+    assert [line for line in plain.stdout.splitlines() if line.startswith("pip")][-1] == f"pip {TORCH_PIN}"
+    assert (f"pip --index-url X {TORCH_PIN}" in chosen.stdout, chosen.stderr) == (True, "")
+
+
+def executable(path: Path, script: str) -> Path:
+    """Return `path` after writing a shell script there."""
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def which(tool: str) -> str:
+    """Return the path of a tool of this machine."""
+    found = subprocess.run(["/bin/sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True)
+    return found.stdout.strip()
+
+
+def test_build_script_checks_and_tests() -> None:
+    """.ci/run is executable, stops at the first failure, and ends with `make test`."""
+    script = ROOT / ".ci" / "run"
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert os.access(script, os.X_OK)
+    assert "set -euo pipefail" in lines
+    assert lines[-2:] == ["make --no-print-directory check", "make --no-print-directory test"]

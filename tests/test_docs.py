@@ -1,0 +1,119 @@
+"""The documentation is complete, matches the code, and its examples are well formed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from docs import generate_reference
+from ragopt.api.schemas import AnswerResponse, ContextResponse, IngestResponse, ProblemOut, Wire
+from ragopt.cli.entry import SUMMARIES, main
+from ragopt.config import ModelSettings, Settings
+from tests.house.source import ROOT
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+WRITTEN_PAGES = [page for page in PAGES if page.name != "reference.md"]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+MAX_PAGE_LINES = 150
+
+
+def text_of(name: str) -> str:
+    """Return the text of one page."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def examples(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of one language."""
+    return [body for kind, body in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def test_reference_is_what_the_code_says() -> None:
+    """docs/reference.md is up to date: `make docs` would change nothing."""
+    assert text_of("reference.md") == generate_reference.render()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_setting_is_documented(name: str) -> None:
+    """Every setting is named, with what it means, in the README or the reference."""
+    documented = text_of("reference.md") + (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`RAGOPT_{name.upper()}`" in documented
+    assert Settings.model_fields[name].description
+
+
+@pytest.mark.parametrize("code", [row[0] for row in generate_reference.error_rows()])
+def test_error_code_is_explained(code: str) -> None:
+    """Every error code is in the reference, and troubleshooting says what to do about it."""
+    assert f"| {code} |" in text_of("reference.md")
+    assert f"- {code}:" in text_of("troubleshooting.md")
+
+
+COMMANDS = re.findall(r"^\| `ragopt ([a-z]+(?: (?:create|list|revoke|check))?)", text_of("reference.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [*SUMMARIES, *COMMANDS])
+def test_command_is_documented_and_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command is in the reference, and every command in the reference explains itself."""
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert "usage: ragopt" in capsys.readouterr().out
+    assert command in COMMANDS or any(item.startswith(f"{command} ") for item in COMMANDS)
+
+
+def test_no_page_names_a_setting_that_is_not_there() -> None:
+    """Every `RAGOPT_` variable a page or the compose file speaks of is a setting, or names the settings file."""
+    known = {f"RAGOPT_{name.upper()}" for name in Settings.model_fields} | {"RAGOPT_CONFIG"}
+    files = [*PAGES, ROOT / "README.md", ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
+    named = {name for file in files for name in re.findall(r"\bRAGOPT_[A-Z_]*[A-Z]", file.read_text(encoding="utf-8"))}
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that is there."""
+    missing = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", WRITTEN_PAGES, ids=lambda page: page.name)
+def test_page_is_short(page: Path) -> None:
+    """A page can be read in one go, and is reachable from the first one."""
+    assert page.read_text(encoding="utf-8").count("\n") <= MAX_PAGE_LINES
+    assert page.name == "index.md" or f"({page.name})" in text_of("index.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_are_well_formed(page: Path) -> None:
+    """JSON, TOML and Python examples parse; model examples are valid settings."""
+    problems: list[object] = [json.loads(body) for body in examples(page, "json") if not body.startswith("{")]
+    for body in examples(page, "json"):
+        json.loads(body)
+    for body in examples(page, "python"):
+        ast.parse(body)
+    for body in examples(page, "toml"):
+        loaded = tomllib.loads(body)
+        for model in loaded.get("models", []):
+            ModelSettings.model_validate(model)
+        problems += [key for key in loaded if key not in {*Settings.model_fields, "price"}]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("page", "at", "shape"),
+    [
+        ("answering.md", 0, ContextResponse),
+        ("answering.md", 1, AnswerResponse),
+        ("ingestion.md", 0, IngestResponse),
+        ("troubleshooting.md", 0, ProblemOut),
+    ],
+)
+def test_example_response_has_real_fields(page: str, at: int, shape: type[Wire]) -> None:
+    """An example response names only fields that the wire format has."""
+    example = json.loads(examples(ROOT / "docs" / page, "json")[at])
+    assert set(example) - set(shape.model_fields) == set()
