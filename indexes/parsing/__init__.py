@@ -1,0 +1,1 @@
+"""What runs inside the guarded subprocess: the bytes of a file to text, one module per format."""
