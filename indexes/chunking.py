@@ -148,14 +148,14 @@ def cut_unit(text: str, unit: Unit, chunk_tokens: int) -> list[Unit]:
         part = trimmed(text, start, end)
         if part[0] < part[1]:
             tokens = max(1, (part[1] - part[0]) * unit.tokens // (unit.end - unit.start))
-            parts.append(Unit(*part, tokens, unit.opens and not parts, False))
+            parts.append(Unit(*part, tokens, unit.opens and not parts, closes=False))
         start = end
     return parts
 
 
 def soft_cut(text: str, start: int, end: int) -> int:
     """Return the best place to cut in the second half of [start, end): after punctuation, at a space, else `end`."""
-    cuts = [match for match in SOFT_BREAK.finditer(text, start + (end - start) // 2, end)]
+    cuts = list(SOFT_BREAK.finditer(text, start + (end - start) // 2, end))
     strong = [match.end() for match in cuts if not match.group().isspace()]
     weak = [match.end() for match in cuts]
     return (strong or weak or [end])[-1]

@@ -101,9 +101,7 @@ class Collection:
         """
         async with self._lock():
             generation = await self._begin()
-            results: list[IngestResult] = []
-            for prepared in documents:
-                results.append(await self._stage(prepared, generation))
+            results = [await self._stage(prepared, generation) for prepared in documents]
             if any(result.status != "unchanged" for result in results):
                 await self._commit(generation + 1)
             return results

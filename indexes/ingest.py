@@ -130,7 +130,7 @@ class Preparer:
         return ChunkedDocument(document, digest, tokens, tuple(spans), reusable)
 
     async def prepared(self, group: Sequence[ChunkedDocument], tally: IngestTally) -> list[PreparedDocument]:
-        """Return the group with vectors, in order. A text is embedded once, and not at all if the live version has it."""
+        """Return the group with vectors, in order; a text is embedded once, or never if the live version has it."""
         known = {text: encoded for item in group for text, encoded in item.reusable.items()}
         texts = [text for item in group for text in item.texts()]
         fresh = list(dict.fromkeys(text for text in texts if text not in known))

@@ -19,7 +19,7 @@ MAX_PARAGRAPH_CHARS = 100_000
 
 @cache
 def sentencizer() -> Language:
-    """Return the pipeline, loaded once: a tokenizer that knows abbreviations, and the sentencizer. No model download."""
+    """Return the pipeline, loaded once: a tokenizer that knows abbreviations and the sentencizer, no model."""
     with hidden_module("torch"):
         import spacy
     pipeline = spacy.blank("en")

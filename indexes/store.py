@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 
 from indexes.records import FloatVector, SparseVector
 
-PayloadValue: TypeAlias = "str | int | float | bool | None | list[PayloadValue] | dict[str, PayloadValue]"
+PayloadValue: TypeAlias = "str | int | float | bool | list[PayloadValue] | dict[str, PayloadValue] | None"
 Payload: TypeAlias = dict[str, PayloadValue]
 
 KEYWORD_FIELDS = ("kind", "tenant", "document_id")

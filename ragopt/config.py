@@ -113,13 +113,13 @@ class Settings(BaseSettings):
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, strongest first: arguments, environment, ragopt.toml."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
@@ -155,7 +155,7 @@ def shipped_vocabularies() -> Iterator[None]:
 def runtime_dir() -> Path:
     """Return a folder short enough for unix sockets: `XDG_RUNTIME_DIR` if it is there, else `/tmp`."""
     named = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(named) if named and len(named) < 40 and Path(named).is_dir() else Path("/tmp")
+    return Path(named) if named and len(named) < 40 and Path(named).is_dir() else Path("/tmp")  # noqa: S108 - sockets need a short path; their folder is private
 
 
 def load_settings(*, data_dir: Path | None = None, host: str | None = None, port: int | None = None) -> Settings:

@@ -272,17 +272,14 @@ class Pipeline:
     async def _answered(
         self, prepared: Prepared, outcome: CacheOutcome, *, trace: Trace
     ) -> AsyncGenerator[TextReleased | CitationFound | Finished, None]:
-        checker = self.cite(prepared.context)
-        generated = NOTHING_FOUND
-        if not prepared.context.passages:
-            yield TextReleased(checker.feed(ABSTENTION))
-        else:
-            async with aclosing(self.generate(prepared, trace=trace)) as events:
-                async for event in events:
-                    if isinstance(event, Generated):
-                        generated = event
-                    elif released := checker.feed(event.text):
-                        yield TextReleased(released)
+        checker, generated = self.cite(prepared.context), NOTHING_FOUND
+        written = self.generate(prepared, trace=trace) if prepared.context.passages else nothing_found()
+        async with aclosing(written) as events:
+            async for event in events:
+                if isinstance(event, Generated):
+                    generated = event
+                elif released := checker.feed(event.text):
+                    yield TextReleased(released)
         with trace.stage("cite"):
             rest, cited = checker.finish()
         if rest:
@@ -324,6 +321,12 @@ NOTHING_FOUND = Generated(
     partial=False,
     abstained=True,
 )
+
+
+async def nothing_found() -> AsyncGenerator[TextDelta | Generated, None]:
+    """Yield the abstention of a question without passages, as a model would."""
+    yield TextDelta(ABSTENTION)
+    yield NOTHING_FOUND
 
 
 def answer_id() -> str:

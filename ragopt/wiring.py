@@ -125,7 +125,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipeline]]:
-    """Yield library and pipeline alone, for evaluation and the command line: no Redis, no cache, no configured model."""
+    """Yield library and pipeline alone, for evaluation and the CLI: no Redis, no cache, no configured model."""
     async with AsyncExitStack() as stack:
         embedder = await loaded_embedder(settings, stack)
         library = await opened_library(settings, stack, embedder=embedder)

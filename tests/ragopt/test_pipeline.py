@@ -15,7 +15,7 @@ from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound
 from indexes.library import Library
 from indexes.records import Document, IndexKnobs
-from ragopt.domain import Answer, CacheOutcome, Question, QueryKnobs, Route, Turn, Usage
+from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
 from ragopt.pipeline import (
     ABSTENTION,
     AnswerEvent,
