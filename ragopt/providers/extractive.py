@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from indexes.invisible import strip_invisible
 from ragopt.domain import Context, Passage, Usage
-from ragopt.evidence import sentence_scores, words
+from ragopt.evidence import overlap, sentence_scores, words
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.tokens import count_tokens
@@ -19,8 +19,8 @@ MAX_SENTENCES = 3
 # A further sentence is quoted if it has a topic word of the question that none before it has, and
 # scores at least this share of the best one.
 NEXT_SHARE = 0.35
-# A sentence of the best passage gains this share of the top BM25 score, one of the last passage nothing.
-RANK_SHARE = 0.5
+# A sentence of the best passage gains this share of the top score, one of the last passage nothing.
+RANK_SHARE = 1.0
 MIN_WORDS = 3
 LEADING_MARKS = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)]|#{1,6})\s+")
 ENDING_MARKS = re.compile(r"[\s.!?…:;]*$")
@@ -55,14 +55,19 @@ class ExtractiveProvider:
 
 
 def best_sentences(context: Context) -> list[Sentence]:
-    """Return at most three sentences in passage order: the best by BM25 and passage rank, and those that add to it."""
+    """Return at most three sentences in passage order: the best by words and passage rank, and those that add to it."""
     spoken = [
         (at, passage, text)
         for at, passage in enumerate(context.passages)
         for text in sentences_of(passage)
         if len(words(text)) >= MIN_WORDS
     ]
-    lexical = sentence_scores(context.standalone_question, [text for _, _, text in spoken])
+    texts = [text for _, _, text in spoken]
+    # A rare word alone must not beat a sentence that speaks of everything that was asked.
+    lexical = [
+        score * overlap(context.standalone_question, text)
+        for score, text in zip(sentence_scores(context.standalone_question, texts), texts, strict=True)
+    ]
     top = max(lexical, default=0.0)
     if top <= 0:
         return []
