@@ -124,6 +124,10 @@ class Collection:
             await self._retire(document_id, generation)
             await self._commit(generation + 1)
 
+    async def optimize(self) -> None:
+        """Let the engine reorganise the points where enough was written. Raises: `StoreUnavailable`."""
+        await self._store.optimize()
+
     async def search(
         self, question: EncodedQuestion, terms: SparseVector, *, top_k: int, timer: StageTimer
     ) -> tuple[int, list[Hit]]:

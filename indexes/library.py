@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from urllib.parse import quote
 from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens
 from indexes.collection import Collection, StageTimer
-from indexes.errors import CollectionNotFound
+from indexes.errors import CollectionNotFound, StoreUnavailable
 from indexes.ingest import ChunkedDocument, IngestTally, Preparer, Progress, TextEncoder
 from indexes.invisible import strip_invisible
 from indexes.manifest import Scope
@@ -22,6 +23,10 @@ LockFor: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
 
 # Documents are embedded and published in groups of about this many chunks: bounded memory, few commits.
 GROUP_CHUNKS = 512
+# Terms that BM25 keeps of a token of English text, stop words gone: what its length is normalised by.
+TERMS_PER_TOKEN = 0.47
+
+logger = logging.getLogger(__name__)
 
 
 class Library:
@@ -39,13 +44,14 @@ class Library:
     ) -> None:
         self._engine = engine
         self._embedder = embedder
-        self._bm25 = Bm25Encoder()
+        self._bm25 = Bm25Encoder(avg_terms=TERMS_PER_TOKEN * knobs.chunk_tokens)
         self._preparer = Preparer(
             embedder, self._bm25, knobs=knobs, count_tokens=count_tokens, max_bytes=max_document_bytes
         )
         self._lock_for = lock_for or (lambda _: nullcontext())
         self._opened: dict[Scope, Collection] = {}
         self._opening = asyncio.Lock()
+        self._tidying: set[asyncio.Task[None]] = set()
 
     async def ingest(
         self, tenant: str, collection: str, documents: Sequence[Document], *, progress: Progress | None = None
@@ -62,6 +68,7 @@ class Library:
         if len(results) < len(documents):
             target = await self._open(Scope(tenant, collection), create=True)
             await self._ingest_into(target, documents, results=results, tally=tally)
+            self._tidy_later(target)
         return [results[at] for at in range(len(documents))]
 
     async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
@@ -94,6 +101,17 @@ class Library:
     async def ping(self) -> None:
         """Return if the engine answers. Raises: `StoreUnavailable`."""
         await self._engine.ping()
+
+    async def close(self) -> None:
+        """End what runs in the background; the engine is the caller's to close, afterwards."""
+        for task in self._tidying:
+            task.cancel()
+        await asyncio.gather(*self._tidying, return_exceptions=True)
+
+    def _tidy_later(self, target: Collection) -> None:
+        task = asyncio.create_task(tidied(target))
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
 
     async def _ingest_into(
         self, target: Collection, documents: Sequence[Document], *, results: dict[int, IngestResult], tally: IngestTally
@@ -139,6 +157,14 @@ class Library:
             await collection.recover()
             self._opened[scope] = collection
             return collection
+
+
+async def tidied(target: Collection) -> None:
+    """Let the engine reorganise a collection after an ingest; a failure costs speed only and is logged."""
+    try:
+        await target.optimize()
+    except StoreUnavailable as error:
+        logger.warning("the index was not compacted: %s", error)
 
 
 def store_name(scope: Scope) -> str:

@@ -208,7 +208,7 @@ async def opened_library(
     else:
         engine = EdgeEngine(settings.data_dir / INDEX_FOLDER)
     stack.push_async_callback(engine.close)
-    return Library(
+    library = Library(
         engine,
         embedder,
         knobs=IndexKnobs(chunk_tokens=settings.chunk_tokens),
@@ -216,6 +216,8 @@ async def opened_library(
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
     )
+    stack.push_async_callback(library.close)
+    return library
 
 
 async def health(ping: Awaitable[None]) -> str:
