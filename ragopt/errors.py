@@ -14,6 +14,7 @@ RagoptError
 ├── Overloaded                no permit within the time a caller waits
 ├── DeadlineExceeded
 ├── StateUnavailable          Redis does not answer and the request cannot go on without it
+│   └── ConversationUnavailable   nor can an answer without its history
 └── ProviderError             a model call failed
     ├── ProviderUnavailable   connect, 5xx, 429, timeouts: another attempt may work
     ├── ProviderRejected      400, 401, 403, 404, 422: another attempt will not
@@ -109,6 +110,12 @@ class DeadlineExceeded(RagoptError):
 
 class StateUnavailable(RagoptError):
     """Redis does not answer and the request cannot go on without it."""
+
+    code = "state_unavailable"
+
+
+class ConversationUnavailable(StateUnavailable):
+    """Redis does not answer, so the conversation is not known; an answer without its history is none."""
 
     code = "conversation_unavailable"
 

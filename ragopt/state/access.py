@@ -19,12 +19,12 @@ def redis_key(kind: str, *parts: str) -> str:
 
 
 @contextmanager
-def redis_errors() -> Iterator[None]:
-    """Turn whatever redis-py or the socket raises in the block into `StateUnavailable`."""
+def redis_errors(kind: type[StateUnavailable] = StateUnavailable) -> Iterator[None]:
+    """Turn whatever redis-py or the socket raises in the block into `kind`."""
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise StateUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+        raise kind(f"Redis does not answer: {error or type(error).__name__}") from error
 
 
 async def ping_redis(redis: Redis) -> None:

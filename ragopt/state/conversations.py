@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from ragopt.domain import Turn
+from ragopt.errors import ConversationUnavailable
 from ragopt.state.access import redis_errors, redis_key
 
 
 class Conversations:
     """Turns by tenant and conversation id, forgotten `ttl_s` after the last one.
 
-    Methods raise `StateUnavailable` when Redis does not answer: an answer without its history is
+    Methods raise `ConversationUnavailable` when Redis does not answer: an answer without its history is
     not an answer.
     """
 
@@ -24,7 +25,7 @@ class Conversations:
 
     async def history(self, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
         """Return the turns, oldest first; () for a conversation that is not known."""
-        with redis_errors():
+        with redis_errors(ConversationUnavailable):
             stored = await self._redis.lrange(conversation_key(tenant, conversation_id), 0, -1)
         return tuple(turn_from_json(value) for value in stored)
 
@@ -33,7 +34,7 @@ class Conversations:
         if not turns:
             return
         key = conversation_key(tenant, conversation_id)
-        with redis_errors():
+        with redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
                 commands.rpush(key, *(turn_to_json(turn) for turn in turns))
                 commands.expire(key, self._ttl_s)
@@ -41,7 +42,7 @@ class Conversations:
 
     async def delete(self, tenant: str, conversation_id: str) -> bool:
         """Forget the conversation; returns False if there was none."""
-        with redis_errors():
+        with redis_errors(ConversationUnavailable):
             return bool(await self._redis.delete(conversation_key(tenant, conversation_id)))
 
 

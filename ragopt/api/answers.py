@@ -1,0 +1,248 @@
+"""POST /context and POST /answer: questions in, packed context or checked answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from indexes.errors import IndexingError
+from ragopt.api.limits import each_until, until, while_connected
+from ragopt.api.problems import problem_of
+from ragopt.api.rendering import answer_json, citation_json, context_json, passage_json, usage_json
+from ragopt.api.request_log import trace_of
+from ragopt.api.running import Running, running
+from ragopt.api.schemas import AnswerRequest, AnswerResponse, ContextRequest, ContextResponse, ProblemOut
+from ragopt.api.security import BEARER, KeyedRoute, QueryCaller, authorized, likely_tenant
+from ragopt.api.sse import EventStream, encode_event
+from ragopt.config import Settings
+from ragopt.domain import Answer, QueryKnobs, Question, Turn
+from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
+from ragopt.pipeline import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.state.keys import ApiKey
+from ragopt.telemetry import Trace
+from ragopt.tokens import count_tokens
+
+LOGGER = logging.getLogger("ragopt.requests")
+# No token is longer than this many characters, white space included: a longer question need not be counted.
+LONGEST_TOKEN_CHARS = 128
+
+router = APIRouter(
+    route_class=KeyedRoute, dependencies=[BEARER], tags=["questions"], responses={"4XX": {"model": ProblemOut}}
+)
+
+
+async def take_permit(request: Request) -> AsyncIterator[None]:
+    """Hold one place among the running questions until the last byte of the response is out."""
+    running(request).lifetime.refuse_new_work()
+    async with running(request).questions.permit():
+        yield
+
+
+PERMIT = Depends(take_permit)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that may be answered, until when on the loop's clock, and where its answer is remembered."""
+
+    question: Question
+    conversation_id: str | None
+    ends: float
+    trace: Trace
+
+
+@router.post("/context", dependencies=[PERMIT], responses={200: {"model": ContextResponse}})
+async def context(request: Request, body: ContextRequest, caller: QueryCaller) -> Response:
+    """Retrieve and pack the passages for a question; no model is called."""
+    shared, trace, ends = running(request), trace_of(request), deadline(request)
+    async with while_connected(request.receive), until(ends):
+        await refuse_long(body.question, limit_tokens=shared.service.settings.max_question_tokens)
+        question = Question(
+            text=body.question,
+            tenant=caller.tenant,
+            collection=body.collection,
+            history=turns(body),
+            knobs=knobs(body, shared.service.settings),
+        )
+        found = await shared.service.pipeline.context_for(question, trace=trace)
+    return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
+
+
+@router.post(
+    "/answer",
+    dependencies=[PERMIT],
+    responses={200: {"model": AnswerResponse, "content": {"text/event-stream": {}}}},
+)
+async def answer(request: Request, body: AnswerRequest) -> Response:
+    """Answer a question from the collection's documents, with checked citations; `stream` for server-sent events."""
+    shared = running(request)
+    async with while_connected(request.receive), until(deadline(request)):
+        asked = await understood(request, body)
+        events = shared.service.pipeline.answer(asked.question, trace=asked.trace)
+        if not body.stream:
+            whole = await finished(events, asked, shared)
+            return JSONResponse(
+                answer_json(whole, conversation_id=asked.conversation_id, timings_ms=asked.trace.timings_ms())
+            )
+        # The first event is waited for: what fails before it still has a status code of its own.
+        first = await anext(events)
+    return EventStream(answer_events(first, events, asked=asked, shared=shared))
+
+
+async def understood(request: Request, body: AnswerRequest) -> Asked:
+    """Return the question, with its history loaded beside the key check where the key passed here before.
+
+    Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`.
+    """
+    shared, trace = running(request), trace_of(request)
+    settings = shared.service.settings
+    guess = likely_tenant(request)
+    guessed = asyncio.create_task(conversation(shared, trace, tenant=guess, conversation_id=body.conversation_id))
+    try:
+        caller = await authorized(request, "query")
+        refuse_unknown(body.model, settings)
+        await refuse_long(body.question, limit_tokens=settings.max_question_tokens)
+        # Read as somebody else: the key has changed hands since it last passed. What was read is dropped.
+        wrong = caller.tenant != guess
+        history = await (
+            conversation(shared, trace, tenant=caller.tenant, conversation_id=body.conversation_id)
+            if wrong
+            else guessed
+        )
+    finally:
+        guessed.cancel()
+        await asyncio.gather(guessed, return_exceptions=True)
+    question = question_of(body, caller, history=history or turns(body), settings=settings)
+    return Asked(question, body.conversation_id, deadline(request), trace)
+
+
+async def conversation(
+    shared: Running, trace: Trace, *, tenant: str | None, conversation_id: str | None
+) -> tuple[Turn, ...]:
+    """Return the turns of the tenant's conversation; () without tenant or conversation. Raises: `StateUnavailable`."""
+    if tenant is None or conversation_id is None:
+        return ()
+    with trace.stage("history"):
+        return await shared.service.conversations.history(tenant, conversation_id)
+
+
+def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...], settings: Settings) -> Question:
+    """Return the question as the pipeline takes it; the tenant is the key's."""
+    return Question(
+        text=body.question,
+        tenant=caller.tenant,
+        collection=body.collection,
+        history=history,
+        knobs=knobs(body, settings),
+        model=body.model,
+        max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
+        cache=body.cache,
+        labels=body.labels.model_dump(exclude_none=True),
+    )
+
+
+def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
+    """Return the request's knobs, the settings' where it names none."""
+    return QueryKnobs(context_tokens=body.token_budget or settings.context_tokens, top_k=body.top_k or settings.top_k)
+
+
+def turns(body: ContextRequest) -> tuple[Turn, ...]:
+    """Return the history that the request carries."""
+    return tuple(Turn(turn.role, turn.content) for turn in body.history)
+
+
+def deadline(request: Request) -> float:
+    """Return when the request must be over, on the loop's clock, counted from its first byte."""
+    elapsed_s = trace_of(request).timings_ms()["total"] / 1000
+    return asyncio.get_running_loop().time() + running(request).service.settings.request_timeout_s - elapsed_s
+
+
+def refuse_unknown(model: str, settings: Settings) -> None:
+    """Raise `UnknownModel` before any work for a model that nothing is configured under."""
+    names = ["auto", *([configured.name for configured in settings.models] or ["extractive"])]
+    if model not in names:
+        raise UnknownModel(f"No such model; there are {', '.join(names)}.")
+
+
+async def refuse_long(question: str, *, limit_tokens: int) -> None:
+    """Raise `QuestionTooLong` for a question over `limit_tokens` tokens of o200k_base."""
+    if len(question) <= limit_tokens // 4:  # a character is at most four bytes, a byte at most one token
+        return
+    hopeless = len(question) > limit_tokens * LONGEST_TOKEN_CHARS
+    if hopeless or await asyncio.to_thread(count_tokens, question) > limit_tokens:
+        raise QuestionTooLong(f"The question is over the limit of {limit_tokens} tokens.")
+
+
+async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shared: Running) -> Answer:
+    """Return the whole answer, remembered in its conversation."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Finished):
+                await remember(event.answer, asked, shared)
+                return event.answer
+    raise RagoptError("The pipeline ended without an answer.")
+
+
+async def remember(whole: Answer, asked: Asked, shared: Running) -> None:
+    """Append the question and its answer to the conversation, if there is one. Raises: `StateUnavailable`."""
+    if asked.conversation_id is None:
+        return
+    said = (Turn("user", asked.question.text), Turn("assistant", whole.text))
+    with asked.trace.stage("remember"):
+        await shared.service.conversations.append(asked.question.tenant, asked.conversation_id, said)
+
+
+async def answer_events(
+    first: AnswerEvent, rest: AsyncGenerator[AnswerEvent, None], *, asked: Asked, shared: Running
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events on the wire: meta, sources, delta…, citation…, usage, done; or a terminal error."""
+    meta = {
+        "request_id": asked.trace.request_id,
+        "collection": asked.question.collection,
+        "model": asked.question.model,
+        "conversation_id": asked.conversation_id,
+    }
+    async with aclosing(rest):
+        yield encode_event("meta", meta)
+        yield wire(first, asked)
+        try:
+            async for event in each_until(asked.ends, rest):
+                yield await told(event, asked, shared)
+        except Exception as error:  # noqa: BLE001 - the edge: a stream has no status left, its last event tells
+            yield error_event(error, asked.trace)
+
+
+async def told(event: AnswerEvent, asked: Asked, shared: Running) -> bytes:
+    """Return one event as it goes over the wire; the last one is remembered first, and preceded by the usage."""
+    if not isinstance(event, Finished):
+        return wire(event, asked)
+    await remember(event.answer, asked, shared)
+    return encode_event("usage", usage_json(event.answer.usage)) + wire(event, asked)
+
+
+def wire(event: AnswerEvent, asked: Asked) -> bytes:
+    """Return one event of the pipeline as it goes over the wire."""
+    match event:
+        case SourcesFound():
+            return encode_event("sources", [passage_json(passage) for passage in event.context.passages])
+        case TextReleased():
+            return encode_event("delta", {"text": event.text})
+        case CitationFound():
+            return encode_event("citation", citation_json(event.citation))
+        case Finished():
+            timings_ms = asked.trace.timings_ms()
+            whole = answer_json(event.answer, conversation_id=asked.conversation_id, timings_ms=timings_ms)
+            return encode_event("done", whole)
+
+
+def error_event(error: Exception, trace: Trace) -> bytes:
+    """Return the terminal error event; logs an error that nobody raised on purpose."""
+    if not isinstance(error, RagoptError | IndexingError):
+        LOGGER.error("unexpected error in a stream", exc_info=error, extra={"fields": {"request_id": trace.request_id}})
+    return encode_event("error", problem_of(error).content(instance="/answer", request_id=trace.request_id))

@@ -1,0 +1,71 @@
+"""The HTTP application: middleware from the outside in, routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from ragopt.api import answers, documents, health, ingest
+from ragopt.api.jobs import JobRunner
+from ragopt.api.limits import Admission, BodyLimit
+from ragopt.api.page import route as page
+from ragopt.api.problems import HANDLED, answer_with_problem
+from ragopt.api.request_log import RequestLog
+from ragopt.api.running import Lifetime, Running
+from ragopt.config import Settings
+
+if TYPE_CHECKING:
+    from ragopt.wiring import Service
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    running: Running
+
+
+def create_app(
+    open_service: Callable[[], AbstractAsyncContextManager[Service]],
+    settings: Settings,
+    *,
+    lifetime: Lifetime | None = None,
+) -> FastAPI:
+    """Return the application; `open_service` is entered when it starts and left when it stops.
+
+    `lifetime` is shared with the server that drains it.
+    """
+    shared_lifetime = lifetime or Lifetime()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with open_service() as service, JobRunner(service.jobs, service.library) as jobs:
+            questions, ingests = (
+                Admission(settings.max_concurrent_requests, wait_s=settings.queue_wait_s) for _ in range(2)
+            )
+            yield {"running": Running(service, questions, ingests, jobs=jobs, lifetime=shared_lifetime)}
+
+    app = FastAPI(
+        title="ragopt",
+        summary="Documents in; packed context and checked, cited answers out.",
+        version="0.1.0",
+        lifespan=lifespan,
+        # Both pages load their scripts from a content network, which a closed network does not reach.
+        docs_url=None,
+        redoc_url=None,
+        # Off: an id may end with a slash.
+        redirect_slashes=False,
+        exception_handlers=dict.fromkeys(HANDLED, answer_with_problem),
+        middleware=[
+            Middleware(RequestLog, lifetime=shared_lifetime),
+            Middleware(
+                BodyLimit, limits_bytes={"/ingest": settings.max_ingest_bytes}, default_bytes=settings.max_body_bytes
+            ),
+        ],
+    )
+    for router in (ingest.router, documents.router, answers.router, health.router, page.router):
+        app.include_router(router)
+    return app

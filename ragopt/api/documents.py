@@ -1,0 +1,44 @@
+"""What is stored: GET /documents, GET and DELETE of one. Ids may hold slashes, percent-encoded or not."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from ragopt.api.rendering import document_json, info_json
+from ragopt.api.running import running
+from ragopt.api.schemas import CollectionName, DocumentList, DocumentOut, ProblemOut
+from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
+
+router = APIRouter(
+    route_class=KeyedRoute, dependencies=[BEARER], tags=["documents"], responses={"4XX": {"model": ProblemOut}}
+)
+
+InCollection = Annotated[CollectionName, Query(description="the collection to look in")]
+
+
+@router.get("/documents", responses={200: {"model": DocumentList}})
+async def documents(request: Request, caller: QueryCaller, collection: InCollection = "default") -> Response:
+    """List the live documents of a collection, ordered by id."""
+    found = await running(request).service.library.documents(caller.tenant, collection)
+    return JSONResponse({"collection": collection, "documents": [info_json(info) for info in found]})
+
+
+@router.get("/documents/{document_id:path}", responses={200: {"model": DocumentOut}})
+async def document(
+    request: Request, document_id: str, caller: QueryCaller, collection: InCollection = "default"
+) -> Response:
+    """Return the live version of a document: its text as it was sent, and the spans of its chunks."""
+    found = await running(request).service.library.document(caller.tenant, collection, document_id)
+    return JSONResponse(document_json(found))
+
+
+@router.delete("/documents/{document_id:path}", status_code=204)
+async def delete(
+    request: Request, document_id: str, caller: IngestCaller, collection: InCollection = "default"
+) -> Response:
+    """Make a document invisible to every later question."""
+    await running(request).service.library.delete(caller.tenant, collection, document_id)
+    return Response(status_code=204)

@@ -1,0 +1,110 @@
+"""Domain values to the contract's JSON objects: pure functions, one per object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from indexes.records import DocumentInfo, IngestResult, StoredDocument
+from ragopt.domain import Answer, Citation, Context, Passage, Route, Usage
+
+Json = dict[str, object]
+
+
+def context_json(context: Context) -> Json:
+    """Return the context without timings, as it stands inside an answer."""
+    return {
+        "question": context.question,
+        "standalone_question": context.standalone_question,
+        "token_budget": context.token_budget,
+        "tokens": context.tokens,
+        "passages": [passage_json(passage) for passage in context.passages],
+    }
+
+
+def passage_json(passage: Passage) -> Json:
+    """Return one packed passage."""
+    return {
+        "n": passage.n,
+        "document_id": passage.document_id,
+        "version": passage.version,
+        "chunk_id": passage.chunk_id,
+        "title": passage.title,
+        "spans": [list(span) for span in passage.spans],
+        "text": passage.text,
+        "tokens": passage.tokens,
+        "score": passage.score,
+    }
+
+
+def citation_json(citation: Citation) -> Json:
+    """Return one citation."""
+    return asdict(citation)
+
+
+def route_json(route: Route) -> Json:
+    """Return the route with its attempts in order."""
+    return {**asdict(route), "attempts": [asdict(attempt) for attempt in route.attempts]}
+
+
+def usage_json(usage: Usage) -> Json:
+    """Return the token buckets; the cost as a decimal string, null where the price is not known."""
+    return {**asdict(usage), "cost_usd": money(usage.cost_usd)}
+
+
+def money(amount: Decimal | None) -> str | None:
+    """Return an amount in plain decimal notation, never with an exponent."""
+    return None if amount is None else format(amount, "f")
+
+
+def answer_json(answer: Answer, *, conversation_id: str | None, timings_ms: Mapping[str, float]) -> Json:
+    """Return the whole answer object. `savings` is null: nothing counts them yet."""
+    return {
+        "id": answer.id,
+        "answer": answer.text,
+        "abstained": answer.abstained,
+        "partial": answer.partial,
+        "citations": [citation_json(citation) for citation in answer.citations],
+        "context": context_json(answer.context),
+        "route": route_json(answer.route),
+        "cache": asdict(answer.cache),
+        "usage": usage_json(answer.usage),
+        "savings": None,
+        "conversation_id": conversation_id,
+        "timings_ms": dict(timings_ms),
+    }
+
+
+def result_json(result: IngestResult) -> Json:
+    """Return what became of one document."""
+    return asdict(result)
+
+
+def ingest_json(job_id: str, status: str, results: Sequence[IngestResult]) -> Json:
+    """Return the answer to an ingest."""
+    return {"job_id": job_id, "status": status, "documents": [result_json(result) for result in results]}
+
+
+def info_json(info: DocumentInfo) -> Json:
+    """Return one line of a collection's list."""
+    return {
+        "id": info.id,
+        "version": info.version,
+        "title": info.title,
+        "metadata": dict(info.metadata),
+        "chunks": info.chunks,
+        "tokens": info.tokens,
+    }
+
+
+def document_json(document: StoredDocument) -> Json:
+    """Return a document with its text and the spans of its chunks."""
+    return {
+        "id": document.info.id,
+        "version": document.info.version,
+        "title": document.info.title,
+        "text": document.text,
+        "metadata": dict(document.info.metadata),
+        "chunks": [{"chunk_id": chunk.id, "start": chunk.start, "end": chunk.end} for chunk in document.chunks],
+    }

@@ -1,0 +1,125 @@
+"""One id, one trace and one log line per HTTP request; the edge where unexpected errors end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from typing import TypeAlias, cast
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ragopt.api.problems import INTERNAL
+from ragopt.api.running import Lifetime
+from ragopt.telemetry import Trace
+
+LOGGER = logging.getLogger("ragopt.requests")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What nginx logs for a caller that hung up; it is never sent.
+CLIENT_CLOSED = 499
+
+Fields: TypeAlias = dict[str, object]
+
+
+class RequestLog:
+    """ASGI middleware, the outermost of ours.
+
+    Gives every request an id (`X-Request-Id`, the caller's if it is sane) and a `Trace`, both in
+    the request's state; sends the id back on every response; logs one line when the last byte is
+    out; turns an unexpected error into a 500 without its text; counts the open requests.
+    """
+
+    def __init__(self, app: ASGIApp, *, lifetime: Lifetime) -> None:
+        self._app = app
+        self._lifetime = lifetime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        trace = Trace(accepted_id(Headers(scope=scope).get("x-request-id")))
+        scope.setdefault("state", {})["trace"] = trace
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = trace.request_id
+            await send(message)
+
+        self._lifetime.open_requests += 1
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED
+        except Exception:  # the edge: whatever nobody expected becomes a 500 and one log entry
+            LOGGER.exception("unexpected error", extra={"fields": {"request_id": trace.request_id}})
+            if not status:
+                response = INTERNAL.response(instance=scope["path"], request_id=trace.request_id)
+                await response(scope, receive, send_with_id)
+        finally:
+            self._lifetime.open_requests -= 1
+            LOGGER.info("request", extra={"fields": request_fields(scope, trace, status)})
+        return None
+
+
+def accepted_id(sent: str | None) -> str:
+    """Return the caller's request id if it is short and plain, else a new one of 32 hex digits."""
+    return sent if sent is not None and REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def trace_of(request: Request) -> Trace:
+    """Return the trace that `RequestLog` opened for this request."""
+    return cast("Trace", request.state.trace)
+
+
+def request_fields(scope: Scope, trace: Trace, status: int) -> Fields:
+    """Return what is logged of a request: never its text, its query or its key."""
+    timings = trace.timings_ms()
+    caller = scope["state"].get("caller")
+    return {
+        "request_id": trace.request_id,
+        "method": scope["method"],
+        "path": getattr(scope.get("route"), "path", None),
+        "status": status,
+        "ms": timings.pop("total"),
+        "tenant": caller.tenant if caller else None,
+        "key_id": caller.id if caller else None,
+        "stages_ms": timings,
+        "facts": trace.facts,
+        "fallbacks": trace.fallbacks,
+    }
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time in UTC, level, logger, message, and the record's own `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: Fields = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **cast("Mapping[str, object]", getattr(record, "fields", {})),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send every log record of the process to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # httpx logs every call at INFO, addresses included.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,338 @@
+"""The wire format: what requests may hold and what responses look like, exactly as the contract says.
+
+Strict: no type is coerced and no unknown field is ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from indexes.invisible import is_blank
+from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Support, Tier
+
+COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_ID_CHARS = 512
+MAX_DOCUMENTS = 10_000
+
+
+def encodable(text: str) -> str:
+    """Return `text` if it can be encoded at all: JSON lets a lone surrogate through."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError("lone_surrogate", "The text holds a lone surrogate, which is not text") from error
+    return text
+
+
+def not_blank(text: str) -> str:
+    """Return `text` if it holds anything that can be seen."""
+    if is_blank(text):
+        raise PydanticCustomError("blank", "The text holds nothing but white space and invisible characters")
+    return text
+
+
+def collection_name(name: str) -> str:
+    """Return `name` if it is short and plain: it becomes part of addresses and of file names."""
+    if not COLLECTION.fullmatch(name):
+        raise PydanticCustomError("collection_name", "1 to 64 of A-Z a-z 0-9 . _ - are allowed, the first no sign")
+    return name
+
+
+def printable(name: str) -> str:
+    """Return `name` if it holds no control character."""
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise PydanticCustomError("control_character", "A control character is not allowed here")
+    return name
+
+
+def not_available(_: int) -> int:
+    """Refuse a field that the contract names and this version does not serve."""
+    raise PydanticCustomError("not_available", "This is not available yet")
+
+
+Text = Annotated[str, AfterValidator(encodable)]
+QuestionText = Annotated[Text, AfterValidator(not_blank)]
+CollectionName = Annotated[str, AfterValidator(collection_name)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(printable)]
+Label = Annotated[Text, StringConstraints(max_length=128), AfterValidator(printable)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+Money = Annotated[str, Field(description="USD, a decimal number")]
+SpanPair = tuple[int, int]
+
+
+class Wire(BaseModel):
+    """A strict, frozen object of the wire format."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class DocumentIn(Wire):
+    """One document to ingest. Without an id, one is derived from the text."""
+
+    id: Name | None = None
+    # Left as it is: a text that is not Unicode fails this document alone, and the others go on.
+    text: str
+    title: Annotated[Text, StringConstraints(max_length=2_000)] = ""
+    metadata: dict[Name, Text | int | FiniteFloat | bool] = Field(default_factory=dict, max_length=100)
+
+
+class IngestRequest(Wire):
+    """Documents for one collection; all are stored by the time of the answer unless `wait` is false."""
+
+    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    collection: CollectionName = "default"
+    wait: bool = True
+
+
+class TurnIn(Wire):
+    """One earlier message, oldest first."""
+
+    role: Role
+    content: Text
+
+
+class ContextRequest(Wire):
+    """A question for retrieval and packing alone."""
+
+    question: QuestionText
+    history: list[TurnIn] = Field(default_factory=list, max_length=1_000)
+    collection: CollectionName = "default"
+    token_budget: Annotated[int, Field(ge=1, le=200_000)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000)] | None = None
+
+
+class Labels(Wire):
+    """Whom the cost of a question is counted to."""
+
+    user: Label | None = None
+    team: Label | None = None
+    feature: Label | None = None
+
+
+class ResponseFormat(Wire):
+    """The form of the answer; `json_schema` is not available yet."""
+
+    type: Literal["text", "json_schema"]
+    json_schema: dict[str, object] | None = None
+
+    @model_validator(mode="after")
+    def only_text(self) -> ResponseFormat:
+        """Return the format if it is text."""
+        if self.type != "text":
+            raise PydanticCustomError("not_available", 'Only {{"type": "text"}} is available yet')
+        return self
+
+
+class AnswerRequest(ContextRequest):
+    """A question to answer, with its history or the id of a conversation that the service keeps."""
+
+    conversation_id: Annotated[Name, StringConstraints(max_length=128)] | None = None
+    stream: bool = False
+    model: Name = "auto"
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    cache: CacheMode = "on"
+    labels: Labels = Labels()
+    response_format: ResponseFormat | None = None
+    max_sentences: Annotated[int, AfterValidator(not_available)] | None = Field(None, description="not available yet")
+
+    @model_validator(mode="after")
+    def one_history(self) -> AnswerRequest:
+        """Return the request unless it carries a history and names a conversation."""
+        if self.conversation_id is not None and self.history:
+            raise PydanticCustomError("two_histories", "Send either conversation_id or history, not both")
+        return self
+
+
+class DocumentError(Wire):
+    """Why one document was not stored."""
+
+    code: str
+    detail: str
+
+
+class DocumentResult(Wire):
+    """What became of one document."""
+
+    id: str
+    version: int | None
+    status: Literal["created", "updated", "unchanged", "failed"]
+    chunks: int
+    tokens: int
+    error: DocumentError | None
+
+
+class IngestResponse(Wire):
+    """What became of an ingest; while it runs, `chunks_done` of `chunks_total` are embedded."""
+
+    job_id: str
+    status: Literal["queued", "running", "done", "failed"]
+    documents: list[DocumentResult]
+    error: str | None = None
+    chunks_done: int | None = None
+    chunks_total: int | None = None
+
+
+class DocumentListed(Wire):
+    """The live version of a document, without its text."""
+
+    id: str
+    version: int
+    title: str
+    metadata: dict[str, str | int | float | bool]
+    chunks: int
+    tokens: int
+
+
+class DocumentList(Wire):
+    """The live documents of a collection, ordered by id."""
+
+    collection: str
+    documents: list[DocumentListed]
+
+
+class ChunkOut(Wire):
+    """Where a chunk lies in its document's text."""
+
+    chunk_id: str
+    start: int
+    end: int
+
+
+class DocumentOut(Wire):
+    """A document as it is stored."""
+
+    id: str
+    version: int
+    title: str
+    text: str
+    metadata: dict[str, str | int | float | bool]
+    chunks: list[ChunkOut]
+
+
+class PassageOut(Wire):
+    """One packed passage; `spans` index the document's text."""
+
+    n: int
+    document_id: str
+    version: int
+    chunk_id: str
+    title: str
+    spans: list[SpanPair]
+    text: str
+    tokens: int
+    score: float
+
+
+class ContextOut(Wire):
+    """The packed passages of a question."""
+
+    question: str
+    standalone_question: str
+    token_budget: int
+    tokens: int
+    passages: list[PassageOut]
+
+
+class ContextResponse(ContextOut):
+    """The packed passages of a question, and where the time went."""
+
+    timings_ms: dict[str, float]
+
+
+class CitationOut(Wire):
+    """One `[n]` of the answer and the words of the document that carry it."""
+
+    n: int
+    document_id: str
+    version: int
+    chunk_id: str
+    title: str
+    answer_start: int
+    answer_end: int
+    source_start: int | None
+    source_end: int | None
+    quote: str | None
+    support: Support
+    score: float
+
+
+class AttemptOut(Wire):
+    """One call of one model."""
+
+    model: str
+    outcome: Outcome
+    detail: str
+    ms: float
+
+
+class RouteOut(Wire):
+    """Which model answered, and why."""
+
+    provider: str
+    model: str
+    tier: Tier
+    score: float | None
+    reason: str
+    attempts: list[AttemptOut]
+
+
+class CacheOut(Wire):
+    """What the response cache did."""
+
+    status: CacheStatus
+    kind: Literal["exact", "semantic"] | None
+    similarity: float | None
+    age_s: float | None
+
+
+class UsageOut(Wire):
+    """Tokens in disjoint buckets, and what they cost; null where the price is not known."""
+
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    cost_usd: Money | None
+    estimated: bool
+
+
+class AnswerResponse(Wire):
+    """The whole answer; `savings` is null until savings are counted."""
+
+    id: str
+    answer: str
+    abstained: bool
+    partial: bool
+    citations: list[CitationOut]
+    context: ContextOut
+    route: RouteOut
+    cache: CacheOut
+    usage: UsageOut
+    savings: None
+    conversation_id: str | None
+    timings_ms: dict[str, float]
+
+
+class Readiness(Wire):
+    """Whether the service can answer, and the state of each thing it needs."""
+
+    status: Literal["ok", "degraded", "down", "draining"]
+    checks: dict[str, str]
+
+
+class ProblemOut(Wire):
+    """An error: RFC 9457 problem details with a stable `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: list[dict[str, str]] = []

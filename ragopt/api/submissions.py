@@ -1,0 +1,148 @@
+"""The body of POST /ingest, JSON or multipart, as documents; a file that cannot be read fails alone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from indexes.errors import DocumentError
+from indexes.loading import content_id, load_file
+from indexes.records import Document, IngestFailure, IngestResult
+from ragopt.api.problems import not_json
+from ragopt.api.schemas import MAX_DOCUMENTS, CollectionName, DocumentIn, IngestRequest, Name
+from ragopt.errors import InvalidRequest
+
+Item: TypeAlias = Document | IngestResult
+
+FORM_FIELDS = ("collection", "wait")
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+NAME: TypeAdapter[str] = TypeAdapter(Name)
+COLLECTION_NAME: TypeAdapter[str] = TypeAdapter(CollectionName)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one request hands in, in its order: documents, and results of files that cannot be read.
+
+    digest: equal for two requests that ask for the same thing.
+    """
+
+    items: tuple[Item, ...]
+    collection: str
+    wait: bool
+    digest: str
+
+    def documents(self) -> list[Document]:
+        """Return what can be stored, in order."""
+        return [item for item in self.items if isinstance(item, Document)]
+
+    def merged(self, results: Sequence[IngestResult]) -> list[IngestResult]:
+        """Return one result per item in the request's order, given those of `documents()`."""
+        stored = iter(results)
+        return [next(stored) if isinstance(item, Document) else item for item in self.items]
+
+
+async def read_submission(request: Request, *, max_document_bytes: int) -> Submission:
+    """Return what the request hands in. Raises: `RequestValidationError`, `InvalidRequest`, `HTTPException`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=MAX_DOCUMENTS, max_fields=len(FORM_FIELDS)) as form:
+            submission = await from_form(form, max_document_bytes=max_document_bytes)
+    else:
+        submission = await asyncio.to_thread(from_json, await request.body())
+    refuse_twins(submission.items)
+    return submission
+
+
+def from_json(body: bytes) -> Submission:
+    """Return what a JSON body hands in. Raises: `RequestValidationError`, `HTTPException` 400."""
+    try:
+        given = IngestRequest.model_validate(parsed_json(body))
+    except ValidationError as error:
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from error
+    documents = tuple(document_of(item) for item in given.documents)
+    return Submission(documents, given.collection, given.wait, hashlib.sha256(body).hexdigest())
+
+
+def parsed_json(body: bytes) -> object:
+    """Return the value of a JSON text in UTF-8. Raises: `HTTPException` 400."""
+    try:
+        return json.loads(body.decode())
+    except json.JSONDecodeError as error:
+        raise not_json(f"{error.msg} at character {error.pos}") from error
+    except (ValueError, RecursionError) as error:
+        raise not_json("the body is not JSON in UTF-8, or nests too deep") from error
+
+
+def document_of(given: DocumentIn) -> Document:
+    """Return the document; without an id, one is derived from its text."""
+    return Document(
+        id=given.id if given.id is not None else content_id(given.text),
+        text=given.text,
+        title=given.title,
+        metadata=given.metadata,
+    )
+
+
+async def from_form(form: FormData, *, max_document_bytes: int) -> Submission:
+    """Return what a form hands in: its files, whatever their fields are called. Raises: `InvalidRequest`."""
+    collection, wait = form_settings(form)
+    digest = hashlib.sha256(f"{collection}\0{wait}".encode())
+    items = []
+    for field, upload in form.multi_items():
+        if not isinstance(upload, UploadFile):
+            continue
+        data = await upload.read()
+        digest.update(f"\0{field}\0{upload.filename}\0{hashlib.sha256(data).hexdigest()}".encode("utf-8", "replace"))
+        items.append(
+            await asyncio.to_thread(document_or_failure, upload.filename or "", data, max_bytes=max_document_bytes)
+        )
+    if not items:
+        raise InvalidRequest("The form holds no file.")
+    return Submission(tuple(items), collection, wait, digest.hexdigest())
+
+
+def form_settings(form: FormData) -> tuple[str, bool]:
+    """Return the form's `collection` and `wait`. Raises: `InvalidRequest` for another field or a wrong value."""
+    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    unknown = sorted(set(fields) - set(FORM_FIELDS))
+    if unknown:
+        raise InvalidRequest(f"A form takes files and the fields {' and '.join(FORM_FIELDS)}, nothing else.")
+    wait = fields.get("wait", "true").strip().lower()
+    if wait not in BOOLEANS:
+        raise InvalidRequest("The form field wait is true or false.")
+    try:
+        return COLLECTION_NAME.validate_python(fields.get("collection", "default")), BOOLEANS[wait]
+    except ValidationError as error:
+        raise InvalidRequest(f"The form field collection: {error.errors()[0]['msg']}.") from error
+
+
+def document_or_failure(filename: str, data: bytes, *, max_bytes: int) -> Item:
+    """Return the document of a file, named as the file, or the failed result of one that cannot be read."""
+    try:
+        loaded = load_file(filename, data, max_bytes=max_bytes)
+        name = NAME.validate_python(filename) if filename else content_id(loaded.text)
+        return Document(id=name, text=loaded.text, title=loaded.title)
+    except ValidationError as error:
+        failure = IngestFailure(DocumentError.code, f"file name: {error.errors()[0]['msg']}")
+    except DocumentError as error:
+        failure = IngestFailure(error.code, error.detail)
+    return IngestResult(filename, None, "failed", 0, 0, failure)
+
+
+def refuse_twins(items: Sequence[Item]) -> None:
+    """Raise `InvalidRequest` if two items share an id: which one should win is not ours to guess."""
+    seen: set[str] = set()
+    for item in items:
+        if item.id in seen:
+            raise InvalidRequest(f"The document id {item.id!r} appears twice in one request.")
+        seen.add(item.id)

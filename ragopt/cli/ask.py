@@ -1,0 +1,96 @@
+"""`ragopt ask`: one answer in the terminal, streamed, then the words of the documents that carry it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from typing import cast
+
+from ragopt.api.rendering import answer_json
+from ragopt.cli.arguments import add_collection, add_json, add_place
+from ragopt.cli.remote import Remote, service_at, service_of
+from ragopt.cli.terminal import say, say_json, stream
+from ragopt.config import Settings, load_settings
+from ragopt.domain import Question
+from ragopt.errors import InvalidRequest, RagoptError
+from ragopt.pipeline import Finished, Pipeline, TextReleased
+from ragopt.state.data_dir import DataDirLock
+from ragopt.state.keys import DEFAULT_TENANT
+from ragopt.telemetry import Trace
+from ragopt.wiring import open_service
+
+EXAMPLE = 'ragopt ask "How many vacation days do we have?"'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("question")
+    add_collection(parser, purpose="where to look")
+    add_place(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print one answer, through the running service or in this process."""
+    if not arguments.question.strip():
+        raise InvalidRequest("the question is empty")
+    settings = load_settings(data_dir=arguments.data_dir)
+    remote = service_at(arguments.url, settings) if arguments.url else service_of(settings)
+    asked = {"collection": arguments.collection, "quiet": arguments.json}
+    if remote is not None:
+        whole = answer_remotely(remote, arguments.question, **asked)
+    else:
+        whole = asyncio.run(answer_here(settings, arguments.question, **asked))
+    if arguments.json:
+        say_json(whole)
+    else:
+        say()
+        say_citations(cast("Sequence[Mapping[str, object]]", whole["citations"]))
+    return 0
+
+
+def answer_remotely(remote: Remote, question: str, *, collection: str, quiet: bool) -> Mapping[str, object]:
+    """Return the whole answer of a service, printed as it comes unless `quiet`. Raises: `RagoptError`."""
+    for name, data in remote.answer(question, collection=collection):
+        if name == "delta" and not quiet:
+            stream(str(data["text"]))
+        elif name == "error":
+            raise RagoptError(f"{data['code']}: {data['detail']}")
+        elif name == "done":
+            return data
+    raise RagoptError(f"{remote.url} ended the answer before its end")
+
+
+async def answer_here(settings: Settings, question: str, *, collection: str, quiet: bool) -> Mapping[str, object]:
+    """Return the whole answer of this process, which holds the data dir meanwhile; printed unless `quiet`."""
+    asked = Question(question, DEFAULT_TENANT, collection, knobs=settings.knobs())
+    with nullcontext() if settings.qdrant_url else DataDirLock(settings.data_dir):
+        async with open_service(settings) as service:
+            return await answered(service.pipeline, asked, quiet=quiet)
+
+
+async def answered(pipeline: Pipeline, asked: Question, *, quiet: bool) -> Mapping[str, object]:
+    """Return the whole answer, printed as it comes unless `quiet`. Raises: `RagoptError`, `IndexingError`."""
+    trace = Trace("ask")
+    async with aclosing(pipeline.answer(asked, trace=trace)) as events:
+        async for event in events:
+            if isinstance(event, TextReleased) and not quiet:
+                stream(event.text)
+            elif isinstance(event, Finished):
+                return answer_json(event.answer, conversation_id=None, timings_ms=trace.timings_ms())
+    raise RagoptError("the pipeline ended without an answer")
+
+
+def say_citations(citations: Sequence[Mapping[str, object]]) -> None:
+    """Print each distinct source with its quote; nothing for none."""
+    seen: set[tuple[object, object]] = set()
+    for citation in citations:
+        key = (citation["n"], citation["quote"])
+        if key in seen:
+            continue
+        seen.add(key)
+        words = " ".join(str(citation["quote"] or "").split())
+        quote = f"“{words}”" if words else "no passage carries this claim"
+        say(f"[{citation['n']}] {citation['title'] or citation['document_id']} ({citation['document_id']}): {quote}")

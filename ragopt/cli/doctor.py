@@ -1,0 +1,149 @@
+"""`ragopt doctor`: what works on this machine, checked by trying it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from indexes.errors import IndexingError
+from indexes.model import model_files
+from indexes.qdrant import QdrantEngine
+from ragopt.cli.arguments import add_data_dir, add_json
+from ragopt.cli.terminal import say, say_json
+from ragopt.config import ModelSettings, Settings, load_settings
+from ragopt.errors import ConfigError, RagoptError
+from ragopt.state.access import redis_errors
+from ragopt.state.data_dir import read_running
+from ragopt.state.redis_server import connect, find_binary
+from ragopt.tokens import count_tokens
+
+EXAMPLE = "ragopt doctor"
+PYTHONS = ((3, 11), (3, 12))
+REMOTE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried. Without what is `needed`, the service does not start."""
+
+    name: str
+    ok: bool
+    detail: str
+    needed: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_data_dir(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what works; exit code 1 if something needed does not."""
+    settings = load_settings(data_dir=arguments.data_dir)
+    checks = []
+    for check in all_checks(settings):
+        checks.append(check)
+        if not arguments.json:
+            say(f"{'✓' if check.ok else '✗'} {check.name}: {check.detail}")
+    broken = any(check.needed and not check.ok for check in checks)
+    if arguments.json:
+        say_json({"ok": not broken, "checks": [asdict(check) for check in checks]})
+    return 1 if broken else 0
+
+
+def all_checks(settings: Settings) -> Iterator[Check]:
+    """Yield every check, each done when it is asked for."""
+    yield Check("python", sys.version_info[:2] in PYTHONS, f"{sys.version.split()[0]}, 3.11 or 3.12 is needed")
+    yield tried("data dir", lambda: writable(settings.data_dir))
+    yield tried("redis", lambda: redis_found(settings))
+    yield tried("index", lambda: index_found(settings))
+    yield tried("embedding model", lambda: model_found(settings.embedding_model))
+    yield tried("openvino", lambda: package_found("openvino"), needed=False)
+    yield tried("token vocabulary", lambda: f"o200k_base works, {count_tokens('one two three')} tokens for three words")
+    if not settings.models:
+        yield Check("models", ok=True, detail="none configured: the built-in extractive provider answers", needed=False)
+    for model in settings.models:
+        yield tried(f"model {model.name}", lambda model=model: model_ready(model))  # type: ignore[misc]
+
+
+def tried(name: str, attempt: Callable[[], str], *, needed: bool = True) -> Check:
+    """Return the check of an attempt, which returns what it found or raises why it failed."""
+    try:
+        return Check(name, ok=True, detail=attempt(), needed=needed)
+    except (IndexingError, RagoptError, OSError, ImportError, ValueError) as error:
+        return Check(name, ok=False, detail=" ".join(str(error).split()) or type(error).__name__, needed=needed)
+
+
+def writable(data_dir: Path) -> str:
+    """Return who uses the data dir. Raises: `OSError` if it cannot be written, `StoreLocked`."""
+    existing = next(folder for folder in (data_dir.resolve(), *data_dir.resolve().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"{existing} cannot be written")
+    holder = read_running(data_dir)
+    return f"{data_dir}, held by {holder.describe()}" if holder else f"{data_dir}, free"
+
+
+def redis_found(settings: Settings) -> str:
+    """Return where the state lives. Raises: `ConfigError`, `RagoptError`."""
+    if not settings.redis_url:
+        return f"embedded, {find_binary()}"
+    asyncio.run(ping(settings.redis_url))
+    return "the Redis of RAGOPT_REDIS_URL answers"
+
+
+async def ping(url: str) -> None:
+    """Return if the Redis at `url` answers. Raises: `RagoptError`."""
+    redis = connect(url, timeout_s=REMOTE_TIMEOUT_S)
+    with redis_errors():
+        try:
+            await redis.get("ragopt:doctor")
+        finally:
+            await redis.aclose()
+
+
+def index_found(settings: Settings) -> str:
+    """Return which engine holds the index. Raises: `StoreUnavailable`, `ImportError`."""
+    if not settings.qdrant_url:
+        return f"embedded, {package_found('qdrant-edge-py', module='qdrant_edge')}"
+    asyncio.run(ping_qdrant(settings))
+    return f"{settings.qdrant_url} answers"
+
+
+async def ping_qdrant(settings: Settings) -> None:
+    """Return if the Qdrant server answers. Raises: `StoreUnavailable`."""
+    engine = QdrantEngine(settings.qdrant_url or "", settings.qdrant_api_key, timeout_s=REMOTE_TIMEOUT_S)
+    try:
+        await engine.ping()
+    finally:
+        await engine.close()
+
+
+def model_found(model: str) -> str:
+    """Return the model's folder and checksum. Raises: `ModelUnavailable`."""
+    files = model_files(model)
+    return f"{model or 'the one that ships'}, sha256 {files.sha256[:12]}…{', as published' if not model else ''}"
+
+
+def package_found(package: str, *, module: str | None = None) -> str:
+    """Return a package's name and version once it has been imported. Raises: `ImportError`."""
+    importlib.import_module(module or package)
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError as error:
+        raise ImportError(f"{package} is not installed") from error
+
+
+def model_ready(model: ModelSettings) -> str:
+    """Return how a configured model is reached. Raises: `ConfigError` without its key."""
+    if model.provider != "extractive" and model.resolved_api_key() is None:
+        raise ConfigError("no API key is set for it")
+    place = model.resolved_base_url()
+    return f"{model.provider} {model.model or model.name}" + (f" at {place}" if place else "")

@@ -1,0 +1,107 @@
+"""`ragopt keys`: API keys, created, listed and revoked beside a running service or without one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from ragopt.cli.arguments import add_data_dir, add_json
+from ragopt.cli.terminal import say, say_json, say_table
+from ragopt.config import Settings, load_settings
+from ragopt.errors import NotFound
+from ragopt.state.keys import ApiKey, KeyStore
+from ragopt.state.redis_server import connect
+from ragopt.wiring import STATE_TIMEOUT_S, redis_address
+
+EXAMPLE = "ragopt keys create --tenant acme --name website --scopes query"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    every = argparse.ArgumentParser(add_help=False)
+    add_data_dir(every)
+    add_json(every)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, summary: str, *, example: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, parents=[every], help=summary, epilog=f"Example: {example}")
+
+    create = action("create", "create a key; it is shown once", example=EXAMPLE)
+    create.add_argument("--tenant", required=True, help="whose documents the key reaches")
+    create.add_argument("--name", required=True, help="what the key is for")
+    create.add_argument("--scopes", default="ingest,query", help="of ingest, query, admin (default: ingest,query)")
+    listing = action("list", "list the keys", example="ragopt keys list")
+    listing.add_argument("--tenant", help="the keys of one tenant only")
+    revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
+    revoke.add_argument("id", help="the key's id, as `keys list` shows it")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the action says. Raises: `InvalidRequest`, `NotFound`, `StateUnavailable`, `ConfigError`."""
+    settings = load_settings(data_dir=arguments.data_dir)
+    actions = {"create": create, "list": listed, "revoke": revoke}
+    asyncio.run(actions[arguments.action](settings, arguments))
+    return 0
+
+
+@asynccontextmanager
+async def opened_keys(settings: Settings) -> AsyncIterator[KeyStore]:
+    """Yield the keys in the Redis that a service of these settings uses."""
+    async with AsyncExitStack() as stack:
+        redis = connect(await redis_address(settings, stack), timeout_s=STATE_TIMEOUT_S)
+        stack.push_async_callback(redis.aclose)
+        yield KeyStore(redis, bootstrap=None)
+
+
+async def create(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Create a key and print it."""
+    async with opened_keys(settings) as keys:
+        scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
+        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes)
+    if arguments.json:
+        say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
+        return
+    say(plain)
+    say(f"id {key.id}, tenant {key.tenant}, scopes {','.join(sorted(key.scopes))}; the key is not shown again")
+
+
+async def listed(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Print the keys, oldest first."""
+    async with opened_keys(settings) as keys:
+        found = await keys.all(arguments.tenant)
+    if arguments.json:
+        say_json([key_json(key) for key in found])
+        return
+    rows = [[key.id, key.tenant, key.name, ",".join(sorted(key.scopes)), day(key.created_at)] for key in found]
+    say_table([["id", "tenant", "name", "scopes", "created"], *rows])
+
+
+async def revoke(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Revoke a key. Raises: `NotFound`."""
+    async with opened_keys(settings) as keys:
+        if not await keys.revoke(arguments.id):
+            raise NotFound(f"there is no key {arguments.id!r}")
+    if arguments.json:
+        say_json({"id": arguments.id, "revoked": True})
+    else:
+        say(f"revoked {arguments.id}; a running service follows within 5 seconds")
+
+
+def key_json(key: ApiKey) -> dict[str, object]:
+    """Return what is known about a key; its secret is not."""
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+    }
+
+
+def day(timestamp: float) -> str:
+    """Return the UTC date of a Unix time."""
+    return datetime.fromtimestamp(timestamp, UTC).date().isoformat()

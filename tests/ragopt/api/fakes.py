@@ -1,0 +1,389 @@
+"""A service made of stand-ins, and the real HTTP server in front of it on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from indexes.errors import CollectionNotFound, DocumentNotFound, EmptyText, InvalidText
+from indexes.ingest import IngestProgress
+from indexes.records import Document, DocumentInfo, IngestFailure, IngestResult, StoredChunk, StoredDocument
+from ragopt.api.app import create_app
+from ragopt.api.running import Lifetime
+from ragopt.api.server import DrainingServer, listening_socket, url_of
+from ragopt.config import Settings
+from ragopt.domain import Answer, CacheOutcome, Citation, Context, Question, Route, Turn, Usage
+from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
+from ragopt.pipeline import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.state.jobs import Job
+from ragopt.state.keys import SCOPES, ApiKey
+from ragopt.telemetry import Trace
+from tests.fakes import context_of, passage
+
+KEY, QUERY_KEY, INGEST_KEY, OTHER_KEY = "key-of-acme", "query-key-of-acme", "ingest-key-of-acme", "key-of-globex"
+TEXT = "The sky is blue. Grass is green."
+
+
+def api_key(tenant: str, *scopes: str) -> ApiKey:
+    """Return a key of a tenant; its id names both."""
+    return ApiKey(f"{tenant}-{'-'.join(scopes)}", tenant, "test", frozenset(scopes), 0.0, None)
+
+
+class FakeKeys:
+    """Four keys of two tenants. `gate` holds every check back until it is set."""
+
+    def __init__(self) -> None:
+        self.known = {
+            KEY: api_key("acme", *SCOPES),
+            QUERY_KEY: api_key("acme", "query"),
+            INGEST_KEY: api_key("acme", "ingest"),
+            OTHER_KEY: api_key("globex", *SCOPES),
+        }
+        self.gate: threading.Event | None = None
+
+    async def authenticate(self, presented: str) -> ApiKey:
+        """Return the key or raise `MissingKey`."""
+        while self.gate is not None and not self.gate.is_set():
+            await asyncio.sleep(0.005)
+        if presented not in self.known:
+            raise MissingKey("unknown key")
+        return self.known[presented]
+
+
+class FakeLibrary:
+    """Documents in memory by tenant, collection and id."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str, str], Document] = {}
+        self.failure: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.started = threading.Event()
+
+    async def ingest(
+        self, tenant: str, collection: str, documents: Sequence[Document], *, progress: Any = None
+    ) -> list[IngestResult]:
+        """Store what is not blank."""
+        self.started.set()
+        while self.gate is not None and not self.gate.is_set():
+            await asyncio.sleep(0.005)
+        if self.failure is not None:
+            raise self.failure
+        if progress is not None:
+            progress(IngestProgress(len(documents), len(documents), len(documents), len(documents)))
+        return [self._store(tenant, collection, document) for document in documents]
+
+    def _store(self, tenant: str, collection: str, document: Document) -> IngestResult:
+        try:
+            document.text.encode()
+        except UnicodeEncodeError:
+            return failed(document.id, InvalidText.code)
+        if not document.text.strip():
+            return failed(document.id, EmptyText.code)
+        self.stored[tenant, collection, document.id] = document
+        return IngestResult(document.id, 1, "created", 1, len(document.text.split()))
+
+    def _info(self, document: Document) -> DocumentInfo:
+        return DocumentInfo(document.id, 1, document.title, document.metadata, 1, len(document.text.split()), "hash")
+
+    def _collection(self, tenant: str, collection: str) -> list[Document]:
+        found = [item for key, item in self.stored.items() if key[:2] == (tenant, collection)]
+        if not found:
+            raise CollectionNotFound(f"there is no collection {collection!r}")
+        return found
+
+    async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
+        """Return what is stored."""
+        return [self._info(item) for item in sorted(self._collection(tenant, collection), key=lambda item: item.id)]
+
+    async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
+        """Return one document of one chunk."""
+        for item in self._collection(tenant, collection):
+            if item.id == document_id:
+                span = (0, len(item.text))
+                chunk = StoredChunk("chunk-1", item.id, 1, item.title, *span, (span,), item.text)
+                return StoredDocument(self._info(item), item.text, (chunk,))
+        raise DocumentNotFound(f"no document {document_id!r}")
+
+    async def delete(self, tenant: str, collection: str, document_id: str) -> None:
+        """Forget one document."""
+        await self.document(tenant, collection, document_id)
+        del self.stored[tenant, collection, document_id]
+
+
+def failed(document_id: str, code: str) -> IngestResult:
+    """Return a failed result."""
+    return IngestResult(document_id, None, "failed", 0, 0, IngestFailure(code, f"it is {code}"))
+
+
+class FakePipeline:
+    """Answers every question with the same two sentences; `gate` holds it between the two, `failure` ends it there."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.refusal: Exception | None = None
+        self.failure: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.closed = threading.Event()
+
+    async def context_for(self, question: Question, *, trace: Trace) -> Context:
+        """Return one passage."""
+        self.asked.append(question)
+        with trace.stage("retrieve"):
+            await self._held()
+        if self.refusal is not None:
+            raise self.refusal
+        return context(question)
+
+    async def answer(self, question: Question, *, trace: Trace) -> AsyncGenerator[AnswerEvent, None]:
+        """Yield the events of a short answer."""
+        self.asked.append(question)
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            yield SourcesFound(context(question), CacheOutcome("miss"))
+            yield TextReleased("The sky is blue [1].")
+            with trace.stage("generate"):
+                await self._held()
+            if self.failure is not None:
+                raise self.failure
+            yield TextReleased(" Grass is green [1].")
+            whole = answer(question)
+            for citation in whole.citations:
+                yield CitationFound(citation)
+            yield Finished(whole)
+        finally:
+            self.closed.set()
+
+    async def _held(self) -> None:
+        while self.gate is not None and not self.gate.is_set():
+            await asyncio.sleep(0.005)
+
+
+def context(question: Question) -> Context:
+    """Return the context that the fake pipeline finds."""
+    return replace(context_of(passage(TEXT)), question=question.text, token_budget=question.knobs.context_tokens)
+
+
+def answer(question: Question) -> Answer:
+    """Return the answer that the fake pipeline gives."""
+    first = Citation(1, "document-1", 1, "chunk-1", "Title 1", 0, 19, 0, 16, "The sky is blue.", "supported", 0.9)
+    second = Citation(1, "document-1", 1, "chunk-1", "Title 1", 21, 39, None, None, None, "unsupported", 0.1)
+    return Answer(
+        id="ans_1",
+        text="The sky is blue [1]. Grass is green [1].",
+        abstained=False,
+        citations=(first, second),
+        context=context(question),
+        route=Route("extractive", "extractive", "simple", None, "no model is configured", ()),
+        cache=CacheOutcome("miss"),
+        usage=Usage(output_tokens=12, cost_usd=Decimal("1E-7")),
+    )
+
+
+@dataclass
+class FakeConversations:
+    """Turns in memory. `failure` is what both methods raise."""
+
+    turns: dict[tuple[str, str], tuple[Turn, ...]] = field(default_factory=dict)
+    failure: Exception | None = None
+    reads: list[str] = field(default_factory=list)
+
+    async def history(self, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
+        """Return the turns."""
+        self.reads.append(tenant)
+        if self.failure is not None:
+            raise self.failure
+        return self.turns.get((tenant, conversation_id), ())
+
+    async def append(self, tenant: str, conversation_id: str, turns: Sequence[Turn]) -> None:
+        """Add turns."""
+        if self.failure is not None:
+            raise self.failure
+        self.turns[tenant, conversation_id] = (*self.turns.get((tenant, conversation_id), ()), *turns)
+
+
+@dataclass
+class FakeJobs:
+    """Jobs in memory. `failure` is what writing one raises."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    held: dict[str, list[Document]] = field(default_factory=dict)
+    failure: Exception | None = None
+    released: list[str] = field(default_factory=list)
+
+    def _add(self, tenant: str, collection: str, status: Any, results: Sequence[IngestResult]) -> str:
+        if self.failure is not None:
+            raise self.failure
+        job_id = f"job-{len(self.jobs)}"
+        self.jobs[job_id] = Job(job_id, tenant, collection, status, tuple(results), None, 0, 0)
+        return job_id
+
+    async def create(self, tenant: str, collection: str, documents: Sequence[Document]) -> str:
+        """Add a queued job."""
+        job_id = self._add(tenant, collection, "queued", ())
+        self.held[job_id] = list(documents)
+        return job_id
+
+    async def record(self, tenant: str, collection: str, results: Sequence[IngestResult]) -> str:
+        """Add a done job."""
+        return self._add(tenant, collection, "done", results)
+
+    async def get(self, tenant: str, job_id: str) -> Job:
+        """Return a job of the tenant."""
+        if job_id not in self.jobs or self.jobs[job_id].tenant != tenant:
+            raise NotFound(f"There is no job {job_id}.")
+        return self.jobs[job_id]
+
+    async def owner(self, job_id: str) -> tuple[str, str]:
+        """Return whose job it is."""
+        return self.jobs[job_id].tenant, self.jobs[job_id].collection
+
+    async def claim_unfinished(self, *, limit: int = 100) -> list[str]:
+        """Return queued jobs and mark them running."""
+        claimed = [job_id for job_id, job in self.jobs.items() if job.status == "queued"][:limit]
+        for job_id in claimed:
+            self.jobs[job_id] = replace(self.jobs[job_id], status="running")
+        return claimed
+
+    async def documents(self, job_id: str) -> list[Document]:
+        """Return the documents of a job."""
+        return self.held[job_id]
+
+    async def progress(self, job_id: str, *, chunks_done: int, chunks_total: int) -> None:
+        """Keep the counts."""
+        self.jobs[job_id] = replace(self.jobs[job_id], chunks_done=chunks_done, chunks_total=chunks_total)
+
+    async def release(self, job_id: str) -> None:
+        """Note that the job was put back."""
+        self.released.append(job_id)
+
+    async def finish(self, job_id: str, results: Sequence[IngestResult]) -> None:
+        """End a job."""
+        self.jobs[job_id] = replace(self.jobs[job_id], status="done", documents=tuple(results))
+
+    async def fail(self, job_id: str, error: str) -> None:
+        """End a job as failed."""
+        self.jobs[job_id] = replace(self.jobs[job_id], status="failed", error=error)
+
+
+@dataclass
+class FakeIdempotency:
+    """Responses in memory by tenant and key."""
+
+    entries: dict[tuple[str, str], tuple[str, bytes | None]] = field(default_factory=dict)
+
+    async def begin(self, tenant: str, key: str, body_digest: str) -> bytes | None:
+        """Return the kept response of the same body."""
+        kept = self.entries.setdefault((tenant, key), (body_digest, None))
+        if kept[0] != body_digest:
+            raise IdempotencyConflict("another body")
+        return kept[1]
+
+    async def complete(self, tenant: str, key: str, body_digest: str, *, response: bytes) -> None:
+        """Keep a response."""
+        self.entries[tenant, key] = (body_digest, response)
+
+    async def abandon(self, tenant: str, key: str) -> None:
+        """Forget the key."""
+        self.entries.pop((tenant, key), None)
+
+
+@dataclass
+class FakeService:
+    """Everything the HTTP layer drives."""
+
+    settings: Settings = field(default_factory=lambda: Settings(queue_wait_s=0.05, drain_s=5))
+    library: FakeLibrary = field(default_factory=FakeLibrary)
+    pipeline: FakePipeline = field(default_factory=FakePipeline)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    conversations: FakeConversations = field(default_factory=FakeConversations)
+    jobs: FakeJobs = field(default_factory=FakeJobs)
+    idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
+    checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
+
+    async def readiness(self) -> dict[str, str]:
+        """Return what the test says."""
+        return self.checks
+
+    def reset(self) -> None:
+        """Forget everything, in place: the server in front holds these very objects."""
+        for part in (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency):
+            vars(part).update(vars(type(part)()))
+        self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service behind a socket."""
+
+    service: FakeService
+    url: str
+    server: DrainingServer
+    lifetime: Lifetime
+
+    def client(self, key: str | None = KEY) -> httpx.Client:
+        """Return a client that presents a key."""
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=10, trust_env=False, verify=False)  # noqa: S501 - no TLS here, and reading the roots is slow
+
+    def post(self, path: str, body: object, *, key: str | None = KEY, **headers: str) -> httpx.Response:
+        """Return the response to a JSON body."""
+        # Escaped by hand: httpx cannot send a lone surrogate, other clients can.
+        content = json.dumps(body).encode()
+        sent = {
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        with self.client(key) as client:
+            return client.post(path, content=content, headers=sent)
+
+    def get(self, path: str, *, key: str | None = KEY) -> httpx.Response:
+        """Return the response to a GET."""
+        with self.client(key) as client:
+            return client.get(path)
+
+    def events(self, body: dict[str, object]) -> list[tuple[str, Any]]:
+        """Return the events of a streamed answer."""
+        return events_of(self.post("/answer", {**body, "stream": True}).text)
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float = 10) -> None:
+    """Return once the condition holds. Raises: `AssertionError` if it does not in time."""
+    ends = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends, "it never happened"
+        time.sleep(0.005)
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    """Return the events of a stream: name and data."""
+    blocks = [block.split("\n") for block in text.strip().split("\n\n") if not block.startswith(":")]
+    return [(lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))) for lines in blocks]
+
+
+@contextmanager
+def served(service: FakeService | None = None) -> Iterator[Served]:
+    """Serve a service on a free port of this machine for the block, in another thread."""
+    made = service or FakeService()
+    lifetime, started = Lifetime(), threading.Event()
+    app = create_app(lambda: nullcontext(made), made.settings, lifetime=lifetime)  # type: ignore[arg-type,return-value]
+    server = DrainingServer(app, lifetime=lifetime, drain_s=made.settings.drain_s, on_started=started.set)
+    bound = listening_socket("127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
+    thread.start()
+    try:
+        assert started.wait(10), "the server did not start"
+        yield Served(made, url_of(bound), server, lifetime)
+    finally:
+        server.should_exit = True
+        thread.join(15)
+        bound.close()

@@ -1,0 +1,70 @@
+"""The server: it drains before it leaves, and says that it does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import httpx
+import pytest
+
+from ragopt.api.server import listening_socket, url_of
+from tests.ragopt.api.fakes import FakeService, Served, eventually, served
+
+QUESTION = {"question": "Is the sky blue?"}
+
+
+def begin(http: Served, path: str) -> tuple[threading.Thread, list[httpx.Response]]:
+    """Return a thread that waits for the answer to a question, and where the answer will be."""
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(http.post(path, QUESTION)))
+    thread.start()
+    eventually(lambda: bool(http.service.pipeline.asked))
+    return thread, answers
+
+
+def test_drain_answers_open_requests_first() -> None:
+    """After the signal readiness is off and the socket stays open until the last request is answered."""
+    service = FakeService()
+    service.pipeline.gate = threading.Event()
+    with served(service) as http:
+        thread, answers = begin(http, "/context")
+        http.server.handle_exit(15, None)
+        eventually(lambda: http.lifetime.draining)
+        ready = http.get("/readyz", key=None)
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+        service.pipeline.gate.set()
+        thread.join(10)
+        assert answers[0].is_success
+    with pytest.raises(httpx.ConnectError):
+        http.get("/healthz")
+
+
+def test_new_work_is_refused_while_draining() -> None:
+    """A question that arrives during the drain is refused with a 503, and not started."""
+    service = FakeService()
+    service.pipeline.gate = threading.Event()
+    with served(service) as http:
+        thread, _ = begin(http, "/context")
+        http.server.handle_exit(15, None)
+        eventually(lambda: http.lifetime.draining)
+        refused = http.post("/answer", QUESTION)
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        service.pipeline.gate.set()
+        thread.join(10)
+    assert len(service.pipeline.asked) == 1
+
+
+def test_port_in_use_is_an_error() -> None:
+    """A second listener on the same port is refused at once, before anything else is started."""
+    with listening_socket("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use"):
+        listening_socket("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
+def test_url_reaches_the_socket(host: str, shown: str) -> None:
+    """The address that is printed is one that this machine can open."""
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with listening_socket(host, 0) as bound:
+        assert url_of(bound) == f"http://{shown}:{bound.getsockname()[1]}"

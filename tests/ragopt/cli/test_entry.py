@@ -1,0 +1,129 @@
+"""The command line from outside: help, wrong usage, and one line for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ragopt.cli.entry import SUMMARIES, main
+from ragopt.state.data_dir import DataDirLock
+from tests.ragopt.cli.running import environment, ragopt
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command explains itself with one example."""
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    assert f"Example: ragopt {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["create", "list", "revoke"])
+def test_action_has_help_with_an_example(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The actions of `keys` explain themselves too."""
+    with pytest.raises(SystemExit):
+        main(["keys", action, "--help"])
+    assert f"Example: ragopt keys {action}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ragopt --help` names every command, and `ragopt` alone shows the same and fails."""
+    assert (main(["--help"]), main([])) == (0, 2)
+    shown = capsys.readouterr().out
+    assert all(f"  {name}" in shown for name in SUMMARIES)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """The help starts at once: neither engines nor web framework nor settings are imported for it."""
+    program = "import sys; from ragopt.cli import main; main(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    heavy = ("numpy", "pydantic", "fastapi", "uvicorn", "redis", "httpx", "asyncio")
+    assert [name for name in heavy if f"'{name}'" in ended.stderr] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["ask"], "question"),
+        (["keys"], "ACTION"),
+        (["keys", "create", "--tenant", "t"], "--name"),
+        (["serve", "--port", "many"], "many"),
+        (["config", "fix"], "fix"),
+        (["ask", "Why?", "--collection", "../x"], "--collection"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong arguments end with exit code 2 and one line on standard error that says what is wrong."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    shown = capsys.readouterr()
+    assert (left.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert said in shown.err
+
+
+def test_failures_are_one_line(tmp_path: Path) -> None:
+    """What fails on purpose ends with exit code 1 and one line that names the cause, never with a traceback."""
+    with DataDirLock(tmp_path / "held"):
+        cases = {
+            "RAGOPT_PORT": ragopt("config", "check", cwd=tmp_path, RAGOPT_PORT="high"),
+            "RAGOPT_PROT": ragopt("config", "check", cwd=tmp_path, RAGOPT_PROT="1"),
+            "no such file": ragopt("ingest", "nowhere.md", cwd=tmp_path),
+            "RAGOPT_API_KEY": ragopt("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path),
+            "127.0.0.1:9": ragopt("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path, RAGOPT_API_KEY="k"),
+            "which serves no HTTP": ragopt("ask", "Why?", "--data-dir", "held", cwd=tmp_path),
+            "is held by process": ragopt("serve", "--port", "0", "--data-dir", "held", cwd=tmp_path),
+            "--workers": ragopt("serve", "--workers", "2", cwd=tmp_path),
+            "cannot listen": ragopt("serve", "--host", "192.0.2.1", "--data-dir", "d", cwd=tmp_path),
+        }
+    for cause, ended in cases.items():
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended
+        assert cause in ended.stderr
+
+
+def test_config_check_masks_secrets(tmp_path: Path) -> None:
+    """The effective settings are shown, from file and environment, and no secret is among them."""
+    (tmp_path / "ragopt.toml").write_text('top_k = 7\n[[models]]\nname = "m"\nprovider = "extractive"\n')
+    settings = {"RAGOPT_API_KEY": "hunter2", "RAGOPT_CONTEXT_TOKENS": "123"}
+    plain = ragopt("config", "check", cwd=tmp_path, **settings)
+    as_json = ragopt("config", "check", "--json", cwd=tmp_path, **settings)
+    shown = json.loads(as_json.stdout)
+    assert (shown["top_k"], shown["context_tokens"], shown["models"][0]["name"]) == (7, 123, "m")
+    assert "context_tokens = 123" in plain.stdout
+    assert "hunter2" not in plain.stdout + as_json.stdout
+
+
+def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
+    """Doctor tries everything, marks what does not work, and fails if something needed is broken."""
+    healthy = ragopt("doctor", "--json", cwd=tmp_path)
+    assert healthy.returncode == 0, healthy
+    assert json.loads(healthy.stdout)["ok"]
+    broken = ragopt(
+        "doctor", cwd=tmp_path, RAGOPT_EMBEDDING_MODEL=str(tmp_path), RAGOPT_REDIS_URL="redis://127.0.0.1:9"
+    )
+    marks = {line[2:].partition(":")[0]: line[0] for line in broken.stdout.splitlines()}
+    assert broken.returncode == 1
+    assert (marks["embedding model"], marks["redis"], marks["index"], marks["python"]) == ("✗", "✗", "✓", "✓")
+
+
+def test_keys_work_without_a_service(tmp_path: Path) -> None:
+    """A key is created, listed without its secret, revoked once, and gone."""
+    created = ragopt("keys", "create", "--tenant", "acme", "--name", "web", "--scopes", "query", "--json", cwd=tmp_path)
+    key = json.loads(created.stdout)
+    assert (set(key), key["tenant"], key["scopes"]) == ({"id", "key", "tenant", "scopes"}, "acme", ["query"])
+    listed = ragopt("keys", "list", cwd=tmp_path)
+    assert key["id"] in listed.stdout
+    assert key["key"] not in listed.stdout
+    assert ragopt("keys", "revoke", key["id"], cwd=tmp_path).returncode == 0
+    again = ragopt("keys", "revoke", key["id"], cwd=tmp_path)
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert json.loads(ragopt("keys", "list", "--json", cwd=tmp_path).stdout) == []
+    unknown = ragopt("keys", "create", "--tenant", "t", "--name", "n", "--scopes", "root", cwd=tmp_path)
+    assert (unknown.returncode, "root" in unknown.stderr) == (1, True)
