@@ -1,0 +1,1 @@
+"""Measures the service: quality in process on data folders, speed over HTTP."""

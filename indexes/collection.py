@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeAlias
 
 from indexes.errors import DocumentNotFound, SettingsMismatch
-from indexes.fusion import reciprocal_rank_fusion
+from indexes.fusion import reciprocal_rank_fusion, settled
 from indexes.manifest import (
     NEVER,
     Manifest,
@@ -33,6 +33,8 @@ CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 
 # Superseded points stay this long for readers that took their generation just before a commit.
 RETIRE_AFTER_S = 30.0
+# Asked for beyond what is kept, so that ties at the edge are all seen.
+TIE_MARGIN = 50
 
 
 class Collection:
@@ -141,16 +143,17 @@ class Collection:
 
         async def dense() -> list[Scored]:
             with timer("dense"):
-                return await self._store.search_dense(question.dense, where, limit=top_k)
+                return await self._store.search_dense(question.dense, where, limit=top_k + TIE_MARGIN)
 
         async def sparse() -> list[Scored]:
             with timer("bm25"):
-                return await self._store.search_sparse(terms, where, limit=top_k)
+                return await self._store.search_sparse(terms, where, limit=top_k + TIE_MARGIN)
 
         by_cosine, by_bm25 = await asyncio.gather(dense(), sparse())
-        fused = reciprocal_rank_fusion([[hit.id for hit in ranking] for ranking in (by_cosine, by_bm25)])[:top_k]
         cosines = {hit.id: hit.score for hit in by_cosine}
         bm25s = {hit.id: hit.score for hit in by_bm25}
+        rankings = [settled(list(scores.items()), limit=top_k) for scores in (cosines, bm25s)]
+        fused = reciprocal_rank_fusion(rankings)[:top_k]
         points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
         return generation, [
             Hit(

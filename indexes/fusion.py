@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 RRF_K = 60
+# Engines return equal scores in any order, and sums of floats that differ in the last digits.
+SCORE_DIGITS = 4
+
+
+def settled(scored: Sequence[tuple[str, float]], *, limit: int) -> list[str]:
+    """Return the ids of the `limit` best, ties in the order of their ids: the same for the same points.
+
+    Scores that agree to 4 decimals are ties. Give more than `limit` candidates, or a tie at the edge
+    is settled by what the engine left out.
+    """
+    order = sorted(scored, key=lambda pair: (-round(pair[1], SCORE_DIGITS), pair[0]))
+    return [item for item, _ in order[:limit]]
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.fusion import reciprocal_rank_fusion
+from indexes.fusion import reciprocal_rank_fusion, settled
 
 RANKING = st.lists(st.sampled_from("abcdefghij"), unique=True)
 
@@ -35,3 +35,9 @@ def test_every_id_appears_once_in_falling_order(rankings: list[list[str]]) -> No
 def test_a_ranking_fused_with_itself_keeps_its_order(ranking: list[str]) -> None:
     """Agreement changes nothing."""
     assert [item for item, _ in reciprocal_rank_fusion([ranking, ranking])] == ranking
+
+
+@given(st.permutations([("d", 2.0), ("b", 1.00001), ("a", 1.00002), ("c", 1.0), ("e", 0.5)]))
+def test_ties_are_settled_the_same_way_in_any_order(scored: list[tuple[str, float]]) -> None:
+    """Whatever order an engine returns equal scores in, the same ids are kept in the same order."""
+    assert settled(scored, limit=3) == ["d", "a", "b"]

@@ -1,0 +1,20 @@
+"""Everything the evaluation raises on purpose.
+
+EvaluationError
+├── DatasetError      a data folder is not in the format; names file and line
+└── BenchError        a measurement could not be made: the service did not start, or answered with an error
+"""
+
+from __future__ import annotations
+
+
+class EvaluationError(Exception):
+    """Base of every error of this package; its message is one line for a person."""
+
+
+class DatasetError(EvaluationError):
+    """A data folder, file or row is not what the format says."""
+
+
+class BenchError(EvaluationError):
+    """A measurement could not be made."""
