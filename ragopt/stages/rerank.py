@@ -14,6 +14,7 @@ from ragopt.pipeline import RankedHit, Retrieved
 # Measured with `python -m eval context`: MaxSim leads,
 # the standardised first-stage scores settle what it cannot tell apart.
 FIRST_STAGE_WEIGHT = 0.02
+TIE_DIGITS = 4
 
 
 async def rerank(retrieved: Retrieved) -> Sequence[RankedHit]:
@@ -22,7 +23,7 @@ async def rerank(retrieved: Retrieved) -> Sequence[RankedHit]:
 
 
 def late_interaction(retrieved: Retrieved) -> list[RankedHit]:
-    """Return the hits by their combined score; equal scores keep the fused order."""
+    """Return the hits by their combined score; of equal ones, such as repeated text, the earliest in its document."""
     hits = retrieved.hits
     if not hits:
         return []
@@ -30,8 +31,10 @@ def late_interaction(retrieved: Retrieved) -> list[RankedHit]:
     dense = standardised([hit.dense for hit in hits])
     bm25 = standardised([hit.bm25 for hit in hits])
     scores = similar + FIRST_STAGE_WEIGHT * (dense + bm25)
-    order = np.argsort(-scores, kind="stable")
-    return [RankedHit(hits[at], float(scores[at])) for at in order]
+    ranked = [RankedHit(hit, float(score)) for hit, score in zip(hits, scores, strict=True)]
+    return sorted(
+        ranked, key=lambda item: (-round(item.score, TIE_DIGITS), item.hit.chunk.document_id, item.hit.chunk.start)
+    )
 
 
 def standardised(scores: Sequence[float | None]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,6 +42,15 @@ def test_no_hit_is_lost_or_doubled() -> None:
     assert sorted(item.hit.chunk.text for item in late_interaction(retrieved("number 7", texts))) == sorted(texts)
     empty = EncodedQuestion(np.zeros(64, np.float32), np.zeros((0, 128), np.float32), np.zeros(0, np.float32))
     assert late_interaction(Retrieved(empty, (), 0)) == []
+
+
+def test_repeated_text_comes_in_reading_order() -> None:
+    """Chunks of equal score are ordered by their place, so that the same question has the same context."""
+    found = retrieved("late fee", ["late fee", "late fee", "late fee"])
+    places = {"c0": 20, "c1": 0, "c2": 10}
+    hits = tuple(replace(hit, chunk=replace(hit.chunk, start=places[hit.chunk.id])) for hit in found.hits)
+    ranked = late_interaction(replace(found, hits=hits))
+    assert [item.hit.chunk.start for item in ranked] == [0, 10, 20]
 
 
 def test_missing_scores_count_as_the_lowest() -> None:
