@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tokenizers import Encoding
 
 from indexes.model import Forward, ModelFiles, load_forward, model_files, padded, pooled
@@ -47,8 +48,11 @@ class Embedder:
         """Return the embedder of the model that ships ("") or of a folder or hub id; blocking.
 
         The first load on a machine converts the model (seconds), later ones take a fraction of one.
+        From then on numpy multiplies on one thread in this process.
         Raises: `ModelUnavailable`.
         """
+        # numpy's own threads spin after every product on the cores the model needs: half its speed is lost.
+        threadpool_limits(limits=1, user_api="blas")
         files = model_files(model)
         forward = load_forward(files, cache_folder)
         one = np.ones((1, 1), np.int64)
