@@ -1,4 +1,7 @@
-"""Paths to documents: folders are walked, files loaded, what cannot be read is a failed result."""
+"""Paths to documents: folders are walked, files loaded, what cannot be read is a failed result.
+
+A `.jsonl` file that is named, or the corpus of an evaluation set in a folder, is one document a line.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 from indexes.errors import DocumentError
 from indexes.loading import SUPPORTED_SUFFIXES, load_file
 from indexes.records import Document, IngestFailure, IngestResult
+from ragopt.cli.jsonlines import corpus_of, count_documents, holds_documents, read_documents
 from ragopt.errors import InvalidRequest
 
 BATCH_BYTES = 8 * 1024 * 1024
@@ -26,9 +30,10 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies under the arguments: files to ingest in order of their ids, and how many were skipped."""
+    """What lies under the arguments: files in order of their ids, the documents in them, and how many were skipped."""
 
     files: tuple[FoundFile, ...]
+    documents: int
     skipped: int
 
 
@@ -51,11 +56,18 @@ def found_files(paths: Sequence[Path]) -> Found:
         if not path.exists():
             raise InvalidRequest(f"no such file or folder: {path}")
         for file, document_id in walked(path):
-            if file.suffix.lower() not in SUPPORTED_SUFFIXES:
+            if file.suffix.lower() not in SUPPORTED_SUFFIXES and not (is_named(file, path) and holds_documents(file)):
                 skipped += 1
             elif files.setdefault(document_id, file).resolve() != file.resolve():
                 raise InvalidRequest(f"{files[document_id]} and {file} would both be the document {document_id}")
-    return Found(tuple(FoundFile(files[name], name) for name in sorted(files)), skipped)
+    found = tuple(FoundFile(files[name], name) for name in sorted(files))
+    documents = sum(count_documents(file.path) if holds_documents(file.path) else 1 for file in found)
+    return Found(found, documents, skipped)
+
+
+def is_named(file: Path, argument: Path) -> bool:
+    """Return whether the user meant this very file: by its path, or as the corpus of an evaluation set."""
+    return file == argument or corpus_of(file.parent) == file
 
 
 def walked(path: Path) -> Iterator[tuple[Path, str]]:
@@ -77,8 +89,7 @@ def batches(files: Sequence[FoundFile], *, max_document_bytes: int) -> Iterator[
     documents: list[Document] = []
     failures: list[IngestResult] = []
     held_bytes = 0
-    for file in files:
-        loaded = document_or_failure(file, max_bytes=max_document_bytes)
+    for loaded in loaded_documents(files, max_bytes=max_document_bytes):
         if isinstance(loaded, IngestResult):
             failures.append(loaded)
             continue
@@ -89,6 +100,15 @@ def batches(files: Sequence[FoundFile], *, max_document_bytes: int) -> Iterator[
             documents, failures, held_bytes = [], [], 0
     if documents or failures:
         yield Batch(tuple(documents), tuple(failures))
+
+
+def loaded_documents(files: Sequence[FoundFile], *, max_bytes: int) -> Iterator[Document | IngestResult]:
+    """Yield each file's documents, or a failed result in place of one that cannot be read."""
+    for file in files:
+        if holds_documents(file.path):
+            yield from read_documents(file.path)
+        else:
+            yield document_or_failure(file, max_bytes=max_bytes)
 
 
 def document_or_failure(file: FoundFile, *, max_bytes: int) -> Document | IngestResult:

@@ -84,8 +84,8 @@ async def ingest_files(library: Library, found: Found, *, collection: str, setti
 
 
 def progress_bar(found: Found) -> tqdm[None]:
-    """Return a bar over the files, on standard error."""
-    return tqdm(total=len(found.files), unit="document", desc="ingest", mininterval=0.5, dynamic_ncols=True)
+    """Return a bar over the documents, on standard error."""
+    return tqdm(total=found.documents, unit="document", desc="ingest", mininterval=0.5, dynamic_ncols=True)
 
 
 def show_chunks(bar: tqdm[None], *, before: int) -> Callable[[IngestProgress], None]:
@@ -123,4 +123,5 @@ def summary(results: Sequence[IngestResult], *, skipped: int) -> str:
     parts = ", ".join(f"{counts[status]} {status}" for status in ("created", "updated", "unchanged", "failed"))
     chunks = sum(result.chunks for result in results)
     line = f"{len(results)} documents: {parts}; {chunks} chunks"
-    return f"{line}; {skipped} files of other types skipped" if skipped else line
+    files = "1 file" if skipped == 1 else f"{skipped} files"
+    return f"{line}; {files} of other types skipped" if skipped else line
