@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeAlias
+
+from anyio import CapacityLimiter, to_thread
 
 from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens, chunk_text
@@ -24,6 +26,9 @@ from indexes.records import (
     IngestResult,
 )
 from indexes.tokens import from_text
+
+# Documents chunked at once, in threads of their own: a large ingest holds up no question.
+THREADS = 2
 
 Progress: TypeAlias = "Callable[[IngestProgress], None]"
 
@@ -97,6 +102,7 @@ class Preparer:
         self._knobs = knobs
         self._count_tokens = count_tokens
         self._max_bytes = max_bytes
+        self._threads = CapacityLimiter(THREADS)
 
     def refusals(self, documents: Sequence[Document]) -> dict[int, IngestResult]:
         """Return a failed result for each document, by position, that cannot be stored: checked before any work."""
@@ -119,8 +125,9 @@ class Preparer:
         live = await target.info(document.id)
         if live is not None and live.content_hash == digest:
             return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
-        spans = await asyncio.to_thread(chunk_text, document.text, self._knobs, count_tokens=self._count_tokens)
-        tokens = (await asyncio.to_thread(self._count_tokens, [document.text]))[0]
+        chunk = partial(chunk_text, document.text, self._knobs, count_tokens=self._count_tokens)
+        spans = await to_thread.run_sync(chunk, limiter=self._threads)
+        tokens = (await to_thread.run_sync(self._count_tokens, [document.text], limiter=self._threads))[0]
         points = await target.chunk_points(live) if live is not None else []
         reusable = {
             str_of(point.payload, "text"): Encoded(point.dense, from_text(str_of(point.payload, "token_bits")))
@@ -138,7 +145,9 @@ class Preparer:
         visible = [strip_invisible(text) for text in fresh]
         encoded = await self._embedder.encode(visible, on_batch=lambda count: tally.add(chunks=count))
         known.update(zip(fresh, encoded, strict=True))
-        return await asyncio.to_thread(lambda: [self._with_vectors(item, known) for item in group])
+        return await to_thread.run_sync(
+            lambda: [self._with_vectors(item, known) for item in group], limiter=self._threads
+        )
 
     def _with_vectors(self, item: ChunkedDocument, known: dict[str, Encoded]) -> PreparedDocument:
         chunks = tuple(

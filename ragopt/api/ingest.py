@@ -67,7 +67,7 @@ async def ingest(request: Request, caller: IngestCaller) -> Response:
     shared = running(request)
     limit = shared.service.settings.max_document_bytes
     with trace_of(request).stage("load"):
-        submission = await read_submission(request, max_document_bytes=limit)
+        submission = await read_submission(request, max_document_bytes=limit, parsers=shared.parsers)
 
     async def work() -> Response:
         return await (stored if submission.wait else queued)(request, submission, caller)

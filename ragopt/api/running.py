@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from ragopt.api.jobs import JobRunner
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ragopt.wiring import Service
 
 KNOWN_TENANTS = 1024
+# Files parsed at once, each in a process that may take a core and a gigabyte; in threads of their own,
+# so that a hostile file holds up no question.
+PARSERS = 2
 
 
 class KnownTenants:
@@ -65,6 +69,7 @@ class Running:
     jobs: JobRunner
     lifetime: Lifetime
     known_tenants: KnownTenants = field(default_factory=KnownTenants)
+    parsers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PARSERS))
 
 
 def running(request: Request) -> Running:

@@ -7,8 +7,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
@@ -51,12 +53,15 @@ class Submission:
         return [next(stored) if isinstance(item, Document) else item for item in self.items]
 
 
-async def read_submission(request: Request, *, max_document_bytes: int) -> Submission:
-    """Return what the request hands in. Raises: `RequestValidationError`, `InvalidRequest`, `HTTPException`."""
+async def read_submission(request: Request, *, max_document_bytes: int, parsers: CapacityLimiter) -> Submission:
+    """Return what the request hands in; files are parsed `parsers` at a time.
+
+    Raises: `RequestValidationError`, `InvalidRequest`, `HTTPException`.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with request.form(max_files=MAX_DOCUMENTS, max_fields=len(FORM_FIELDS)) as form:
-            submission = await from_form(form, max_document_bytes=max_document_bytes)
+            submission = await from_form(form, max_document_bytes=max_document_bytes, parsers=parsers)
     else:
         submission = await asyncio.to_thread(from_json, await request.body())
     refuse_twins(submission.items)
@@ -93,7 +98,7 @@ def document_of(given: DocumentIn) -> Document:
     )
 
 
-async def from_form(form: FormData, *, max_document_bytes: int) -> Submission:
+async def from_form(form: FormData, *, max_document_bytes: int, parsers: CapacityLimiter) -> Submission:
     """Return what a form hands in: its files, whatever their fields are called. Raises: `InvalidRequest`."""
     collection, wait = form_settings(form)
     digest = hashlib.sha256(f"{collection}\0{wait}".encode())
@@ -103,9 +108,8 @@ async def from_form(form: FormData, *, max_document_bytes: int) -> Submission:
             continue
         data = await upload.read()
         digest.update(f"\0{field}\0{upload.filename}\0{hashlib.sha256(data).hexdigest()}".encode("utf-8", "replace"))
-        items.append(
-            await asyncio.to_thread(document_or_failure, upload.filename or "", data, max_bytes=max_document_bytes)
-        )
+        parse = partial(document_or_failure, upload.filename or "", data, max_bytes=max_document_bytes)
+        items.append(await to_thread.run_sync(parse, limiter=parsers))
     if not items:
         raise InvalidRequest("The form holds no file.")
     return Submission(tuple(items), collection, wait, digest.hexdigest())
