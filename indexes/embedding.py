@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tokenizers import Encoding
 
+from indexes.lanes import Job, Lanes
 from indexes.model import Forward, ModelFiles, load_forward, model_files, padded, pooled
 from indexes.records import Encoded, EncodedQuestion
 from indexes.tokens import TokenProjection, shipped_projection
 
-Job: TypeAlias = Callable[[], None]
 T = TypeVar("T")
 
-QUESTION, DOCUMENT, STOP = 0, 1, 2
 # A question waits for at most one batch; at this size the batch is as fast per chunk as a larger one.
 BATCH_TEXTS = 8
 
@@ -38,8 +35,7 @@ class Embedder:
         self._forward = forward
         self._projection = projection
         self._tokenizer = files.tokenizer()
-        self._jobs: queue.PriorityQueue[tuple[int, int, Job | None]] = queue.PriorityQueue()
-        self._order = itertools.count()
+        self._lanes = Lanes()
         self._worker = threading.Thread(target=self._work, name="embedder", daemon=True)
         self._worker.start()
 
@@ -70,7 +66,9 @@ class Embedder:
         results: dict[int, Encoded] = {}
 
         async def run(batch: list[int]) -> None:
-            done = await self._submit(lambda: self._encode_batch([encodings[at] for at in batch]), DOCUMENT)
+            done = await self._submit(
+                lambda: self._encode_batch([encodings[at] for at in batch]), self._lanes.put_document
+            )
             results.update(zip(batch, done, strict=True))
             if on_batch is not None:
                 on_batch(len(batch))
@@ -80,14 +78,14 @@ class Embedder:
 
     async def encode_question(self, text: str) -> EncodedQuestion:
         """Return a question's dense vector, its token vectors and their IDF weights."""
-        return await self._submit(lambda: self._encode_question(text), QUESTION)
+        return await self._submit(lambda: self._encode_question(text), self._lanes.put_question)
 
     def close(self) -> None:
         """End the worker after what is queued; the embedder is not used afterwards."""
-        self._jobs.put((STOP, next(self._order), None))
+        self._lanes.close()
         self._worker.join()
 
-    async def _submit(self, call: Callable[[], T], priority: int) -> T:
+    async def _submit(self, call: Callable[[], T], put: Callable[[Job], None]) -> T:
         future: Future[T] = Future()
 
         def job() -> None:
@@ -98,14 +96,11 @@ class Embedder:
             except BaseException as error:  # noqa: BLE001 - the caller raises it
                 future.set_exception(error)
 
-        self._jobs.put((priority, next(self._order), job))
+        put(job)
         return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
-        while True:
-            job = self._jobs.get()[2]
-            if job is None:
-                return
+        while (job := self._lanes.take()) is not None:
             job()
 
     def _encode_batch(self, encodings: Sequence[Encoding]) -> list[Encoded]:

@@ -150,6 +150,7 @@ def converted(files: ModelFiles, cache_folder: Path) -> Path:
     if (target / "model.xml").is_file() and (target / "model.bin").is_file():
         return target / "model.xml"
     target.parent.mkdir(parents=True, exist_ok=True)
+    logger.info("converting the embedding model for OpenVINO, once on this machine: some seconds")
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         command = [sys.executable, "-W", "ignore", "-m", "indexes.convert", str(files.folder), scratch]
         run = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_TIMEOUT_S, check=False)  # noqa: S603

@@ -29,7 +29,7 @@ from ragopt.state.keys import DEFAULT_TENANT, SCOPES, KeyStore
 from ragopt.wiring import Service, open_service
 
 EXAMPLE = "ragopt serve --port 8080 --data-dir .ragopt"
-SAMPLE_PATHS = (Path("docs"), Path("README.md"))
+SAMPLE_PATHS = (Path("docs"),)
 SAMPLE_QUESTION = "What happens when Redis is down?"
 DEV_KEY_FILE = "dev-key"
 TERMINATED = 128 + signal.SIGTERM
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
     parser.add_argument("--workers", type=int, default=1, help="processes; only 1 while an engine is embedded")
     parser.add_argument("--dev", action="store_true", help="ingest a sample, print a link with a key to the web page")
-    sample = "what --dev ingests (default: docs and README.md)"
+    sample = "what --dev ingests (default: docs)"
     parser.add_argument("--sample", nargs="+", type=Path, metavar="PATH", help=sample)
 
 

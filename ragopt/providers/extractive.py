@@ -60,7 +60,7 @@ def best_sentences(context: Context) -> list[Sentence]:
         (at, passage, text)
         for at, passage in enumerate(context.passages)
         for text in sentences_of(passage)
-        if len(words(text)) >= MIN_WORDS
+        if len(words(text)) >= MIN_WORDS and not asks(text, context.question)
     ]
     texts = [text for _, _, text in spoken]
     # A rare word alone must not beat a sentence that speaks of everything that was asked.
@@ -79,6 +79,11 @@ def best_sentences(context: Context) -> list[Sentence]:
     ranked = sorted(scored, key=lambda sentence: -sentence.score)
     near = [sentence for sentence in ranked if sentence.score >= NEXT_SHARE * ranked[0].score]
     return sorted(complementary(context.standalone_question, near), key=lambda sentence: sentence.passage)
+
+
+def asks(sentence: str, question: str) -> bool:
+    """Return whether a sentence is a question itself, or only repeats the one that was asked."""
+    return sentence.endswith("?") or " ".join(question.split()).casefold() in sentence.casefold()
 
 
 def complementary(question: str, ranked: Sequence[Sentence]) -> list[Sentence]:

@@ -131,7 +131,7 @@ def test_commands_talk_to_the_running_service(service: Running, tmp_path: Path) 
     (tmp_path / "docs" / "picture.png").write_bytes(b"x")
     place = ("--collection", "rules", "--data-dir", data_dir_of(service))
     first = ragopt("ingest", "docs", *place, cwd=tmp_path)
-    assert (first.returncode, "1 created" in first.stdout, "1 files of other types" in first.stdout) == (1, True, True)
+    assert (first.returncode, "1 created" in first.stdout, "1 file of other types" in first.stdout) == (1, True, True)
     assert [line for line in first.stderr.splitlines() if line.startswith("failed: docs/broken.pdf: ")]
     again = ragopt("ingest", "docs/rules.md", "docs", "--json", *place, cwd=tmp_path)
     assert {item["status"] for item in json.loads(again.stdout)["documents"]} == {"created", "unchanged", "failed"}

@@ -57,6 +57,13 @@ def test_it_abstains_when_no_sentence_speaks_of_the_question() -> None:
     assert answered(context_for("Who won the zebra race?"))[0] == ABSTENTION
 
 
+def test_a_question_is_not_answered_with_a_question() -> None:
+    """Neither a heading that asks the same nor an example that repeats it is an answer."""
+    texts = ["Who may approve leave?", 'Type ask "Who approves leave" here.', "Managers approve leave."]
+    context = context_of(passage(" ".join(texts), sentences=texts), question="Who approves leave")
+    assert answered(context)[0] == "Managers approve leave [1]."
+
+
 def test_brackets_in_the_source_are_not_mistaken_for_citations() -> None:
     """A [3] that a document contains does not become a marker."""
     assert "[3]" not in answered(context_for("Where are details of the fee?"))[0]
