@@ -60,7 +60,7 @@ class Embedder:
 
         Texts are batched by length; a batch never delays a question by more than itself.
         """
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = await asyncio.to_thread(self._tokenizer.encode_batch, list(texts))
         order = sorted(range(len(texts)), key=lambda at: len(encodings[at].ids))
         batches = [order[at : at + BATCH_TEXTS] for at in range(0, len(order), BATCH_TEXTS)]
         results: dict[int, Encoded] = {}

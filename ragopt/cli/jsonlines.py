@@ -30,7 +30,7 @@ def corpus_of(folder: Path) -> Path | None:
 
 def count_documents(path: Path) -> int:
     """Return how many lines hold something, as far as the file can be read."""
-    return sum(1 for line, _ in numbered_lines(path) if line is not None)
+    return sum(1 for line, _ in numbered_lines(path) if line and line.strip())
 
 
 def read_documents(path: Path) -> Iterator[Document | IngestResult]:
@@ -40,17 +40,17 @@ def read_documents(path: Path) -> Iterator[Document | IngestResult]:
         if line is None:
             yield failed(place, "the file cannot be read further: it is damaged or not what its name says")
             return
-        yield document_of(line, place)
+        if line.strip():
+            yield document_of(line, place)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[bytes | None, int]]:
-    """Yield each line that is not blank with its number from 1; None for the place where reading failed."""
+    """Yield each line with its number from 1; None for the line at which reading failed."""
     number = 0
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield line, number
+                yield line, number
     except (OSError, EOFError, zlib.error):
         yield None, number + 1
 
