@@ -20,7 +20,8 @@ Kind: TypeAlias = Literal["heading", "code", "item", "row", "prose"]
 
 FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S|\s*(={1,6}) .+ \1\s*$")
-ITEM = re.compile(r"\s*(?:[-*+•‣▪]|\d{1,3}[.)]|[a-zA-Z][.)])\s+\S")
+ITEM_MARK = re.compile(r"\s*(?:[-*+•‣▪]|\d{1,3}[.)]|[a-zA-Z][.)])\s+")
+ITEM = re.compile(ITEM_MARK.pattern + r"\S")
 ROW = re.compile(r"\s*\|.*\|\s*$")
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 SOFT_BREAK = re.compile(r"[;:,.!?)\]]\s+|\\n|\s+")
@@ -86,7 +87,10 @@ def sized_units(text: str, chunk_tokens: int, *, count_tokens: CountTokens) -> l
 def unit_spans(text: str, block: Block) -> list[Span]:
     """Return the spans of a block's units: its sentences for prose and long list items, else the block itself."""
     if block.kind in ("prose", "item"):
-        return list(sentence_spans(text, block.start, block.end))
+        marker = ITEM_MARK.match(text, block.start) if block.kind == "item" else None
+        spans = list(sentence_spans(text, marker.end() if marker else block.start, block.end))
+        first = trimmed(text, block.start, block.end)[0]
+        return [(first, spans[0][1]), *spans[1:]] if spans else []
     span = trimmed(text, block.start, block.end)
     return [span] if span[0] < span[1] else []
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from indexes.records import Span
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # spaCy refuses texts over 1,000,000 characters; a paragraph of this size is a file without structure.
 MAX_PARAGRAPH_CHARS = 100_000
+OPENERS = frozenset("*_`([{\"'“‘«")
 
 
 @cache
@@ -47,10 +49,24 @@ def hidden_module(name: str) -> Iterator[None]:
 def sentence_spans(text: str, start: int, end: int) -> Iterator[Span]:
     """Yield the spans of the sentences of `text[start:end]`, ascending, without surrounding white space."""
     for piece_start, piece_end in pieces(text, start, end):
-        for sentence in sentencizer()(text[piece_start:piece_end]).sents:
-            span = trimmed(text, piece_start + sentence.start_char, piece_start + sentence.end_char)
+        part = text[piece_start:piece_end]
+        # The sentencizer leaves a mark that opens the next sentence, as in "Done. **Next** …", with the one before.
+        ends = [before_openers(part, sentence.end_char) for sentence in sentencizer()(part).sents]
+        for begin, end in pairwise([0, *ends[:-1], len(part)]):
+            span = trimmed(text, piece_start + begin, piece_start + end)
             if span[0] < span[1]:
                 yield span
+
+
+def before_openers(text: str, end: int) -> int:
+    """Return `end`, or where the opening quotes, brackets and emphasis marks begin that stand apart before it."""
+    start = end
+    while start > 0 and text[start - 1].isspace():
+        start -= 1
+    close = start
+    while start > 0 and text[start - 1] in OPENERS:
+        start -= 1
+    return start if start < close and start > 0 and text[start - 1].isspace() else end
 
 
 def pieces(text: str, start: int, end: int) -> Iterator[Span]:

@@ -60,6 +60,15 @@ def test_units_are_sentences_items_rows_and_code_lines() -> None:
     ]
 
 
+def test_a_list_mark_stays_with_its_item() -> None:
+    """A numbered item is not cut behind its number."""
+    assert units_of("9. **Cite** checks markers. It quotes.\n10. Done.") == [
+        "9. **Cite** checks markers.",
+        "It quotes.",
+        "10. Done.",
+    ]
+
+
 def test_a_chunk_never_crosses_a_heading_and_keeps_it_with_its_text() -> None:
     """A heading opens its chunk."""
     texts = [MARKDOWN[chunk.start : chunk.end] for chunk in chunks_of(MARKDOWN)]

@@ -21,6 +21,20 @@ def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:
     ]
 
 
+def test_marks_that_open_a_sentence_belong_to_it() -> None:
+    """Emphasis, quotes and brackets go with the words they open; those that close stay."""
+    text = 'Done. **Bold** is next. "Why?" he asked. (Nobody knew.) He said "go." `code` ran.'
+    assert spans_of(text) == [
+        "Done.",
+        "**Bold** is next.",
+        '"Why?"',
+        "he asked.",
+        "(Nobody knew.)",
+        'He said "go."',
+        "`code` ran.",
+    ]
+
+
 def test_only_the_asked_part_is_split_and_offsets_stay_true() -> None:
     """Spans index the whole text, without white space at their edges."""
     text = "Skip this.   Take this.  And this.   Not this."
