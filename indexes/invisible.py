@@ -33,6 +33,13 @@ INVISIBLE_RANGES = (
 
 INVISIBLE = re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in INVISIBLE_RANGES) + "]+")
 
+JOINERS = "\u200c\u200d\ufe0e\ufe0f"
+# A character beyond Latin, then a variation selector, a joiner with such a character behind it, or both.
+BEYOND_LATIN = r"[^\x00-\u024f\u200b-\u206f\ufe00-\ufe0f]"
+SHAPING = re.compile(
+    f"{BEYOND_LATIN}(?:\ufe0e|\ufe0f)?(?:[\u200c\u200d](?={BEYOND_LATIN})|(?<=[\ufe0e\ufe0f]))(?![\u200b-\u206f\ufe00-\ufe0f])"
+)
+
 
 def strip_invisible(text: str) -> str:
     """Return `text` without its invisible characters; white space, letters and drawn marks stay.
@@ -40,6 +47,21 @@ def strip_invisible(text: str) -> str:
     Joiners go too: an index must find a word however it was typed.
     """
     return text if text.isascii() else INVISIBLE.sub("", text)
+
+
+def strip_hidden(text: str, *, before: str = "") -> str:
+    """Return `text` without invisible characters that can hide something, for prompts and for output.
+
+    What shapes visible writing stays: one joiner between two characters beyond Latin, as Persian,
+    Indic and emoji need, and one variation selector behind such a character. before: the character
+    that the text follows, "" at a beginning.
+    """
+    if text.isascii():
+        return text
+    whole = before + text
+    return INVISIBLE.sub(lambda run: run.group() if SHAPING.match(whole, max(run.start() - 1, 0)) else "", whole)[
+        len(before) :
+    ]
 
 
 def is_blank(text: str) -> bool:

@@ -6,7 +6,7 @@ write changes `VERSION`.
 
 from __future__ import annotations
 
-from indexes.invisible import strip_invisible
+from indexes.invisible import strip_hidden
 from ragopt.domain import Context, Passage, Turn
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.protocol import Prompt
@@ -26,14 +26,14 @@ Rules:
 def build_prompt(context: Context, history: tuple[Turn, ...]) -> Prompt:
     """Return the prompt of a context: rules, then earlier turns, then the fenced passages and the question."""
     passages = "\n\n".join(fenced(passage) for passage in context.passages)
-    user = f"{passages}\n\nQuestion: {strip_invisible(context.question)}"
+    user = f"{passages}\n\nQuestion: {strip_hidden(context.question)}"
     if context.standalone_question != context.question:
-        user += f"\n(It refers to: {strip_invisible(context.standalone_question)})"
+        user += f"\n(It refers to: {strip_hidden(context.standalone_question)})"
     return Prompt(system=SYSTEM, history=history, user=user, version=VERSION)
 
 
 def fenced(passage: Passage) -> str:
     """Return one passage between tags, without invisible characters and without a tag that could close it early."""
-    title = strip_invisible(passage.title).replace('"', "'").replace("\n", " ")
-    text = strip_invisible(passage.text).replace("</passage", "< /passage")
+    title = strip_hidden(passage.title).replace('"', "'").replace("\n", " ")
+    text = strip_hidden(passage.text).replace("</passage", "< /passage")
     return f'<passage n="{passage.n}" title="{title}">\n{text}\n</passage>'

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from indexes.invisible import strip_invisible
+from indexes.invisible import strip_hidden
 from ragopt.domain import Context, Passage, Usage
 from ragopt.evidence import overlap, sentence_scores, words
 from ragopt.pipeline import ABSTENTION
@@ -102,7 +102,7 @@ def sentences_of(passage: Passage) -> list[str]:
     """Return the passage's sentences as they can stand in an answer: no list marks, headings or line breaks."""
     found = (passage.source_text(*unit) for unit in passage.units)
     plain = (text for text in found if not text.lstrip().startswith(("#", "=", "|")))
-    return [SPACES.sub(" ", LEADING_MARKS.sub("", strip_invisible(text))).strip() for text in plain]
+    return [SPACES.sub(" ", LEADING_MARKS.sub("", strip_hidden(text))).strip() for text in plain]
 
 
 def quoted(sentence: Sentence) -> str:

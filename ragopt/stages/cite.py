@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from indexes.invisible import strip_invisible
+from indexes.invisible import JOINERS, strip_hidden, strip_invisible
 from ragopt.domain import Citation, Context, Passage, Span
 from ragopt.evidence import overlap, sentence_scores
 from ragopt.pipeline import Cited
@@ -28,10 +28,14 @@ class CitationChecker:
         self._passages = {passage.n: passage for passage in context.passages}
         self._text = ""
         self._held = ""
+        self._joiners = ""
 
     def feed(self, delta: str) -> str:
-        """Return what can be released now: whole markers that name a passage, and no invisible characters."""
-        self._held += strip_invisible(delta)
+        """Return what can be released now: whole markers that name a passage, and no hidden characters."""
+        # Whether a joiner at the end stays depends on what comes behind it.
+        visible = (self._joiners + delta).rstrip(JOINERS)
+        self._joiners = (self._joiners + delta)[len(visible) :]
+        self._held += strip_hidden(visible, before=(self._held or self._text)[-1:])
         partial = PARTIAL_MARKER.search(self._held)
         cut = partial.start() if partial else len(self._held)
         return self._release(cut)

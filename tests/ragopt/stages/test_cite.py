@@ -78,6 +78,17 @@ def test_invisible_characters_do_not_reach_the_reader() -> None:
     assert len(cited.citations) == 1
 
 
+SHAPED = "می\u200cخواهم ❤\ufe0f و 👨\u200d👩\u200d👧 [1]. Done"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, len(SHAPED)), max_size=8))
+def test_what_shapes_writing_reaches_the_reader(cuts: list[int]) -> None:
+    """Persian joiners and emoji stay whole, however the stream is cut."""
+    edges = [0, *sorted(cuts), len(SHAPED)]
+    assert checked([SHAPED[a:b] for a, b in zip(edges, edges[1:], strict=False)])[0] == SHAPED
+
+
 @pytest.mark.parametrize("text", ["", "No markers at all.", "[", "[1", "an array[0] and a note [a]"])
 def test_text_without_citations_comes_through_whole(text: str) -> None:
     """Brackets that are no markers of passages are kept, save a marker of a passage that is not there."""
