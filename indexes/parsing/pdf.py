@@ -30,7 +30,7 @@ def parse(data: bytes, *, max_bytes: int) -> Parsed:
         pages = page_texts(reader, max_bytes=max_bytes)
         title = reader.metadata.title if reader.metadata is not None else None
     except DependencyError as error:
-        raise UnreadableDocument("the PDF is encrypted with AES; save it without encryption") from error
+        raise UnreadableDocument("the PDF is encrypted in a way that cannot be read here") from error
     except LimitReachedError as error:
         raise DocumentTooLarge("a part of the PDF unpacks to more, or refers to more, than is allowed") from error
     except PyPdfError as error:
