@@ -8,7 +8,7 @@ a heading. Spans index the text as it is: nothing is altered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,7 @@ Kind: TypeAlias = Literal["heading", "code", "item", "row", "prose"]
 
 FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S|\s*(={1,6}) .+ \1\s*$")
+HEADING_MARKS = "#= \t"
 ITEM_MARK = re.compile(r"\s*(?:[-*+•‣▪]|\d{1,3}[.)]|[a-zA-Z][.)])\s+")
 ITEM = re.compile(ITEM_MARK.pattern + r"\S")
 ROW = re.compile(r"\s*\|.*\|\s*$")
@@ -61,11 +62,35 @@ def chunk_text(text: str, knobs: IndexKnobs, *, count_tokens: CountTokens) -> li
     A unit over twice the target is cut at punctuation or white space.
     """
     units = sized_units(text, knobs.chunk_tokens, count_tokens=count_tokens)
-    return [
-        ChunkSpan(run[0].start, run[-1].end, tuple((unit.start, unit.end) for unit in run))
-        for section in sections(units)
-        for run in packed_runs(section, knobs.chunk_tokens)
-    ]
+    path = HeadingPath()
+    chunks: list[ChunkSpan] = []
+    for section in sections(units):
+        path.enter(text[unit.start : unit.end] for unit in section if unit.opens)
+        for run in packed_runs(section, knobs.chunk_tokens):
+            held = sum(unit.opens for unit in run)
+            spans = tuple((unit.start, unit.end) for unit in run)
+            chunks.append(ChunkSpan(run[0].start, run[-1].end, spans, path.above(held)))
+    return chunks
+
+
+class HeadingPath:
+    """The headings above the text that is being read, outermost first."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+
+    def enter(self, headings: Iterable[str]) -> None:
+        """Go on below these headings: each closes those of its own level and deeper."""
+        for heading in headings:
+            title = heading.strip().lstrip(HEADING_MARKS)
+            # Wiki text also spaces its marks, as in "= = Title = =": what counts is how many there are.
+            level = sum(mark in "#=" for mark in heading.strip().removesuffix(title))
+            self._open = [item for item in self._open if item[0] < level]
+            self._open.append((level, title.rstrip(HEADING_MARKS)))
+
+    def above(self, held: int) -> str:
+        """Return the path without its last `held` headings, joined by ` > `; "" at the top."""
+        return " > ".join(title for _, title in self._open[: len(self._open) - held])
 
 
 def sized_units(text: str, chunk_tokens: int, *, count_tokens: CountTokens) -> list[Unit]:

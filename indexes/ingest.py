@@ -25,6 +25,7 @@ from indexes.records import (
     IngestFailure,
     IngestResult,
 )
+from indexes.store import Point
 from indexes.tokens import from_text
 
 # Documents chunked at once, in threads of their own: a large ingest holds up no question.
@@ -58,7 +59,7 @@ class IngestProgress:
 
 @dataclass(frozen=True, slots=True)
 class ChunkedDocument:
-    """A document whose chunks are known. `reusable`: vectors of the live version's chunks, by their text."""
+    """A document whose chunks are known. `reusable`: vectors of the live version's chunks, by what was indexed."""
 
     document: Document
     content_hash: str
@@ -67,8 +68,30 @@ class ChunkedDocument:
     reusable: dict[str, Encoded]
 
     def texts(self) -> list[str]:
-        """Return the text of each chunk, in order."""
-        return [self.document.text[span.start : span.end] for span in self.spans]
+        """Return what is indexed of each chunk, in order."""
+        document = self.document
+        return [
+            indexed_text(document.text[span.start : span.end], title=document.title, heading=span.heading)
+            for span in self.spans
+        ]
+
+
+def indexed_text(text: str, *, title: str, heading: str) -> str:
+    """Return the copy of a chunk that is embedded and searched: title, headings above it, its text.
+
+    A line each where there is one, without invisible characters. A heading path that begins with
+    the title does not repeat it. Words that only stand above a passage find it too; the stored text
+    and its spans know nothing of this.
+    """
+    path = heading.removeprefix(title).removeprefix(" > ") if title else heading
+    return strip_invisible("\n".join(part for part in (title, path, text) if part))
+
+
+def indexed_point(point: Point) -> str:
+    """Return what was indexed of a stored chunk."""
+    payload = point.payload
+    title, heading = str_of(payload, "title"), str_of(payload, "heading")
+    return indexed_text(str_of(payload, "text"), title=title, heading=heading)
 
 
 class IngestTally:
@@ -130,7 +153,7 @@ class Preparer:
         tokens = (await to_thread.run_sync(self._count_tokens, [document.text], limiter=self._threads))[0]
         points = await target.chunk_points(live) if live is not None else []
         reusable = {
-            str_of(point.payload, "text"): Encoded(point.dense, from_text(str_of(point.payload, "token_bits")))
+            indexed_point(point): Encoded(point.dense, from_text(str_of(point.payload, "token_bits")))
             for point in points
             if point.dense is not None
         }
@@ -142,8 +165,7 @@ class Preparer:
         texts = [text for item in group for text in item.texts()]
         fresh = list(dict.fromkeys(text for text in texts if text not in known))
         tally.add(chunks=len(texts) - len(fresh))
-        visible = [strip_invisible(text) for text in fresh]
-        encoded = await self._embedder.encode(visible, on_batch=lambda count: tally.add(chunks=count))
+        encoded = await self._embedder.encode(fresh, on_batch=lambda count: tally.add(chunks=count))
         known.update(zip(fresh, encoded, strict=True))
         return await to_thread.run_sync(
             lambda: [self._with_vectors(item, known) for item in group], limiter=self._threads
@@ -151,7 +173,7 @@ class Preparer:
 
     def _with_vectors(self, item: ChunkedDocument, known: dict[str, Encoded]) -> PreparedDocument:
         chunks = tuple(
-            PreparedChunk(span, known[text], self._bm25.document(strip_invisible(text)))
+            PreparedChunk(span, known[text], self._bm25.document(text))
             for span, text in zip(item.spans, item.texts(), strict=True)
         )
         return PreparedDocument(item.document, item.content_hash, item.tokens, chunks)

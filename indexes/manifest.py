@@ -142,6 +142,7 @@ def chunk_point(scope: Scope, prepared: PreparedDocument, *, n: int, shared: Pay
         "title": document.title,
         "start": chunk.span.start,
         "end": chunk.span.end,
+        "heading": chunk.span.heading,
         "units": [edge for unit in chunk.span.units for edge in unit],
         "text": document.text[chunk.span.start : chunk.span.end],
         "token_bits": to_text(chunk.encoded.tokens),

@@ -28,7 +28,7 @@ class IndexKnobs:
     """
 
     chunk_tokens: int = 100
-    chunking: str = "units-1"
+    chunking: str = "units-2"
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does."""
@@ -73,12 +73,14 @@ class ChunkSpan:
     """Where a chunk lies in its document, and where its units do.
 
     `units` are the spans of its sentences, list items, table rows or code lines, ascending and
-    disjoint; the first starts at `start`, the last ends at `end`.
+    disjoint; the first starts at `start`, the last ends at `end`. `heading` is the path of the headings
+    above it that it does not hold itself, joined by ` > `: for indexing only, it is in no span.
     """
 
     start: int
     end: int
     units: tuple[Span, ...]
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)

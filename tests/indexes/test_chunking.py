@@ -60,6 +60,17 @@ def test_units_are_sentences_items_rows_and_code_lines() -> None:
     ]
 
 
+def test_a_chunk_knows_the_headings_above_it() -> None:
+    """Levels open and close each other; what a chunk holds itself is not in its path; wiki marks count too."""
+    text = "# A\n\n" + "One two three. " * 30 + "\n## B\n\nText.\n\n### C\n\nText.\n\n## D\n\nText.\n"
+    found = [(text[chunk.start : chunk.end].split()[0:2], chunk.heading) for chunk in chunks_of(text)]
+    assert found[0] == (["#", "A"], "")
+    assert found[1] == (["One", "two"], "A")
+    assert found[-3:] == [(["##", "B"], "A"), (["###", "C"], "A > B"), (["##", "D"], "A")]
+    wiki = " = Game = \n\nText.\n\n = = Plot = = \n\n" + "One two three. " * 30
+    assert [chunk.heading for chunk in chunks_of(wiki)][:3] == ["", "Game", "Game > Plot"]
+
+
 def test_a_list_mark_stays_with_its_item() -> None:
     """A numbered item is not cut behind its number."""
     assert units_of("9. **Cite** checks markers. It quotes.\n10. Done.") == [

@@ -89,7 +89,7 @@ def test_a_new_text_replaces_the_old_one(tmp_path: Path) -> None:
 
 
 def test_unchanged_text_is_not_embedded_again(tmp_path: Path) -> None:
-    """A new version embeds only the chunks whose text is new; a new title embeds none."""
+    """A new version embeds only the chunks whose text is new; new metadata embeds none."""
 
     async def check(engine: EdgeEngine) -> None:
         encoder = WordEncoder()
@@ -98,11 +98,28 @@ def test_unchanged_text_is_not_embedded_again(tmp_path: Path) -> None:
         total = len(encoder.encoded)
         longer = Document("handbook", handbook(1).text + "\n\n# New\n\nA new closing part.", "Handbook", {"team": "hr"})
         await library.ingest(TENANT, COLLECTION, [longer])
-        assert encoder.encoded[total:] == ["# New\n\nA new closing part."]
-        renamed = Document("handbook", longer.text, "Another title")
-        assert (await library.ingest(TENANT, COLLECTION, [renamed]))[0].status == "updated"
+        assert encoder.encoded[total:] == ["Handbook\n# New\n\nA new closing part."]
+        relabelled = Document("handbook", longer.text, "Handbook", {"team": "legal"})
+        assert (await library.ingest(TENANT, COLLECTION, [relabelled]))[0].status == "updated"
         assert len(encoder.encoded) == total + 1
-        assert (await search(library, "closing part"))[0].chunk.title == "Another title"
+
+    on_edge(tmp_path, check)
+
+
+def test_title_and_headings_find_a_chunk_but_are_not_in_it(tmp_path: Path) -> None:
+    """A word that stands only above a passage leads to it; its text and spans are the document's own."""
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine)
+        text = "# Vehicles\n\n## Bicycles\n\n" + " ".join(f"Rule {n} says something." for n in range(12))
+        await library.ingest(TENANT, COLLECTION, [Document("d", text, "Depot"), Document("e", "Rule 1 says nothing.")])
+        for word in ("depot", "vehicles", "bicycles"):
+            hits = await search(library, word, top_k=50)
+            found = [hit.chunk for hit in hits if hit.bm25 is not None]
+            assert found
+            assert {chunk.document_id for chunk in found} == {"d"}
+            assert all(chunk.text == text[chunk.start : chunk.end] for chunk in found)
+            assert any(word not in chunk.text.lower() for chunk in found)
 
     on_edge(tmp_path, check)
 
