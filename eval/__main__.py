@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     add_context(commands)
+    add_retrieval(commands)
     add_bench(commands)
     add_crash(commands)
     add_fit_tokens(commands)
@@ -59,10 +60,17 @@ def add_context(commands: Commands) -> None:
     """Add `context`."""
     command = add_command(commands, "context", "recall, precision, IoU and tokens of the packed context")
     command.epilog = "example: python -m eval context --data shared/data/chroma_chunking --budgets 400,800"
-    command.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_sets(command)
     command.add_argument("--budgets", type=budgets, default=None, metavar="N,N", help="default: 200,400,800,1600")
-    command.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of a set")
     command.set_defaults(command=run_context)
+
+
+def add_retrieval(commands: Commands) -> None:
+    """Add `retrieval`."""
+    command = add_command(commands, "retrieval", "nDCG@10 and recall@20 of BM25, dense, fused and reranked search")
+    command.epilog = "example: python -m eval retrieval --data shared/data/scifact --limit 100"
+    add_sets(command)
+    command.set_defaults(command=run_retrieval)
 
 
 def add_bench(commands: Commands) -> None:
@@ -106,12 +114,28 @@ def add_command(commands: Commands, name: str, summary: str) -> argparse.Argumen
     return command
 
 
+def add_sets(command: argparse.ArgumentParser) -> None:
+    """Add the options of a subcommand that asks the questions of data folders."""
+    command.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    command.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of a set")
+
+
 def run_context(arguments: argparse.Namespace) -> int:
     """Measure contexts set by set; return 1 if a context broke the contract."""
     from eval.context import BUDGETS, ContextJob, measure
     from eval.datasets import read_dataset
 
     job = ContextJob(budgets=arguments.budgets or BUDGETS, limit=arguments.limit, seed=arguments.seed)
+    reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
+    return show(reports, as_lines=arguments.json)
+
+
+def run_retrieval(arguments: argparse.Namespace) -> int:
+    """Measure rankings set by set; return 1 if a question failed."""
+    from eval.datasets import read_dataset
+    from eval.retrieval import RetrievalJob, measure
+
+    job = RetrievalJob(limit=arguments.limit, seed=arguments.seed)
     reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
     return show(reports, as_lines=arguments.json)
 

@@ -5,31 +5,26 @@ Builds its own index in a temporary folder and asks the same pipeline that serve
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tqdm import tqdm
 
 from eval.context_checks import context_problems
+from eval.corpus import TENANT, index_config, ingested
 from eval.datasets import Dataset, Query, Reference
-from eval.errors import DatasetError, EvaluationError
+from eval.errors import DatasetError
 from eval.intervals import Interval, bootstrap
 from eval.metrics import Overlap, overlap
-from eval.report import Metrics, Report, Segment
+from eval.report import Metrics, Report, Segment, by_segment
 from indexes.errors import IndexingError
-from indexes.ingest import IngestProgress
-from indexes.library import Library
 from indexes.records import Span
-from ragopt.config import Settings, load_settings
+from ragopt.config import Settings
 from ragopt.domain import Context, Question
 from ragopt.errors import RagoptError
 from ragopt.pipeline import Pipeline
 from ragopt.telemetry import Trace
-from ragopt.wiring import open_library
 
-TENANT = "eval"
 BUDGETS = (200, 400, 800, 1600)
 
 
@@ -61,36 +56,17 @@ async def measure(dataset: Dataset, job: ContextJob) -> Report:
     asked = [query for query in dataset.queries if query.id in dataset.references][: job.limit]
     if not asked:
         raise DatasetError(f"{dataset.name}: no question has reference spans")
-    with tempfile.TemporaryDirectory(prefix="ragopt-eval-") as folder:
-        # Never a configured server: what is measured here must not land among what is served.
-        settings = load_settings(data_dir=Path(folder)).model_copy(update={"qdrant_url": None})
-        async with open_library(settings) as (library, pipeline):
-            await ingest(library, dataset)
-            texts = {
-                document.id: (await library.document(TENANT, dataset.name, document.id)).text
-                for document in dataset.documents
-            }
-            outcomes = [
-                await ask(pipeline, question, reference=dataset.references[query.id], query=query, texts=texts)
-                for query, question in tqdm(
-                    list(questions(asked, dataset.name, settings, budgets=job.budgets)), desc=f"ask {dataset.name}"
-                )
-            ]
-    return report_of(outcomes, dataset, job=job, settings=settings)
-
-
-async def ingest(library: Library, dataset: Dataset) -> None:
-    """Ingest every document, with a progress bar. Raises: `EvaluationError` naming the first that failed."""
-    with tqdm(desc=f"ingest {dataset.name}", unit="chunk") as bar:
-
-        def show(progress: IngestProgress) -> None:
-            bar.total = progress.chunks_total
-            bar.update(progress.chunks_done - bar.n)
-
-        results = await library.ingest(TENANT, dataset.name, dataset.documents, progress=show)
-    for result in results:
-        if result.error is not None:
-            raise EvaluationError(f"{dataset.name}: document {result.id!r} was not ingested: {result.error.detail}")
+    async with ingested(dataset) as corpus:
+        texts = {
+            document.id: (await corpus.library.document(TENANT, dataset.name, document.id)).text
+            for document in dataset.documents
+        }
+        everything = list(questions(asked, dataset.name, corpus.settings, budgets=job.budgets))
+        outcomes = [
+            await ask(corpus.pipeline, question, reference=dataset.references[query.id], query=query, texts=texts)
+            for query, question in tqdm(everything, desc=f"ask {dataset.name}")
+        ]
+    return report_of(outcomes, dataset, job=job, settings=corpus.settings)
 
 
 def questions(
@@ -138,23 +114,16 @@ def spans_of(placed: Iterator[tuple[str, Span]]) -> dict[str, list[Span]]:
 
 def report_of(outcomes: Sequence[Outcome], dataset: Dataset, *, job: ContextJob, settings: Settings) -> Report:
     """Return the report of one set, with a segment for each part of it if it has more than one."""
-    names = sorted({outcome.query.segment for outcome in outcomes})
-    parts = {name: [outcome for outcome in outcomes if outcome.query.segment == name] for name in names}
+    parts = by_segment(outcomes, [outcome.query.segment for outcome in outcomes])
     return Report(
         job="context",
         set=dataset.name,
         n=len(outcomes) // len(job.budgets),
         seed=job.seed,
-        config={
-            "chunk_tokens": settings.chunk_tokens,
-            "top_k": settings.top_k,
-            "embedding_model": settings.embedding_model or "all-MiniLM-L6-v2",
-        },
+        config={**index_config(settings), "top_k": settings.top_k},
         metrics=metrics_of(outcomes, job=job),
         segments={
-            name or "other": Segment(len(part) // len(job.budgets), metrics_of(part, job=job))
-            for name, part in parts.items()
-            if len(parts) > 1
+            name: Segment(len(part) // len(job.budgets), metrics_of(part, job=job)) for name, part in parts.items()
         },
         failures=tuple(problem for outcome in outcomes for problem in outcome.problems),
     )

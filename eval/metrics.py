@@ -1,12 +1,13 @@
-"""What a context is scored by: pure functions over spans of characters.
+"""What contexts and rankings are scored by: pure functions over spans of characters and over document ids.
 
-Source: Smith and Troynikov, "Evaluating Chunking Strategies for Retrieval", Chroma technical report,
+Source of the spans' part: Smith and Troynikov, "Evaluating Chunking Strategies for Retrieval", Chroma technical report,
 2024, section "Metrics", and its code, brandonstarxel/chunking_evaluation. It counts tokens in the
 text and characters in the code; here it is characters.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -83,3 +84,39 @@ def shared_length(left: Sequence[Span], right: Sequence[Span]) -> int:
 def length(spans: Iterable[Span]) -> int:
     """Return the summed length of spans, overlaps counted again."""
     return sum(end - start for start, end in spans)
+
+
+def ndcg_at(ranking: Sequence[str], grades: Mapping[str, int], *, k: int) -> float:
+    """Return nDCG of the first `k` of a ranking without repeats, in [0, 1]; 0 if nothing is relevant.
+
+    The gain of a grade is 2^grade - 1, the discount of a rank log2(1 + rank), rank from 1; the ideal is
+    the best ranking of all graded documents. A document without a grade, or with one below 0, gains 0.
+
+    Source: Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS 20(4), 2002;
+    the gain is that of Burges et al., "Learning to Rank using Gradient Descent", ICML 2005. With grades 0
+    and 1 it is what trec_eval, whose gain is the grade itself, gives too.
+    """
+    ideal = sorted((gain(grade) for grade in grades.values()), reverse=True)
+    best = discounted(ideal[:k])
+    return discounted([gain(grades.get(item, 0)) for item in ranking[:k]]) / best if best else 0.0
+
+
+def gain(grade: int) -> float:
+    """Return 2^grade - 1, 0 for a grade below 0. Source: as `ndcg_at`."""
+    return 2.0 ** max(grade, 0) - 1.0
+
+
+def discounted(gains: Sequence[float]) -> float:
+    """Return the sum of gains, each divided by log2(1 + rank), rank from 1. Source: as `ndcg_at`."""
+    return sum(value / math.log2(1 + rank) for rank, value in enumerate(gains, start=1))
+
+
+def recall_at(ranking: Sequence[str], grades: Mapping[str, int], *, k: int) -> float:
+    """Return the share of the relevant documents, those graded above 0, that are among the first `k`.
+
+    In [0, 1]; 0 if nothing is relevant. The divisor is all that are relevant, even where that is more than `k`.
+
+    Source: Manning, Raghavan, Schütze, "Introduction to Information Retrieval", 2008, sections 8.3 and 8.4.
+    """
+    relevant = {item for item, grade in grades.items() if grade > 0}
+    return len(relevant.intersection(ranking[:k])) / len(relevant) if relevant else 0.0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from eval.intervals import Interval
 
 Metrics: TypeAlias = Mapping[str, Interval]
 ConfigValue: TypeAlias = str | int | float | bool | None
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,17 @@ class Report:
     metrics: Metrics
     segments: Mapping[str, Segment] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+
+
+def by_segment(rows: Sequence[Row], segments: Sequence[str]) -> dict[str, list[Row]]:
+    """Return the rows of each segment, by name, "" as `other`; {} if there are not two segments.
+
+    The same place in both is the same row. Raises: `ValueError` if the lengths differ.
+    """
+    parts: dict[str, list[Row]] = {name: [] for name in sorted(set(segments))}
+    for row, name in zip(rows, segments, strict=True):
+        parts[name].append(row)
+    return {name or "other": part for name, part in parts.items()} if len(parts) > 1 else {}
 
 
 def as_json(report: Report) -> str:

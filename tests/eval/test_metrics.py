@@ -1,17 +1,21 @@
-"""Span metrics against counting characters one by one."""
+"""Span metrics against counting characters one by one; ranking metrics against values worked out by hand."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import Overlap, length, merged, overlap, shared_length
+from eval.metrics import Overlap, length, merged, ndcg_at, overlap, recall_at, shared_length
 from indexes.records import Span
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])))
+rankings = st.lists(st.sampled_from("abcdefgh"), unique=True)
+graded = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(-1, 4))
+depths = st.integers(1, 10)
 documents = st.dictionaries(st.sampled_from(["a", "b", "c"]), spans)
 
 
@@ -79,3 +83,48 @@ def test_merged_spans_are_ascending_disjoint_and_cover_the_same(parts: list[Span
     assert characters({"a": union}) == characters({"a": parts})
     assert all(left[1] < right[0] for left, right in pairwise(union))
     assert shared_length(union, union) == length(union)
+
+
+def test_ndcg_of_a_known_ranking() -> None:
+    """Grades 3, none, 1 against the ideal 3, 2, 1: gains 7, 3, 1 over the logarithms of 2, 3, 4 to base 2."""
+    ideal = 7 + 3 / math.log2(3) + 1 / 2
+    assert ndcg_at(["a", "x", "c"], {"a": 3, "b": 2, "c": 1}, k=10) == pytest.approx((7 + 1 / 2) / ideal)
+    assert ndcg_at(["x", "a"], {"a": 1}, k=10) == pytest.approx(1 / math.log2(3))
+
+
+def test_ndcg_looks_no_deeper_than_k() -> None:
+    """A relevant document at rank k + 1 gains nothing, and the ideal has k documents too."""
+    assert ndcg_at(["x", "y", "a"], {"a": 1}, k=2) == 0
+    assert ndcg_at(["a", "b"], {"a": 1, "b": 1, "c": 1}, k=2) == 1
+
+
+def test_recall_divides_by_all_that_is_relevant() -> None:
+    """Two of three relevant documents within the first two are two thirds; a grade of 0 is not relevant."""
+    grades = {"a": 2, "b": 1, "c": 1, "d": 0}
+    assert recall_at(["a", "b", "c"], grades, k=2) == pytest.approx(2 / 3)
+    assert recall_at(["d"], grades, k=2) == 0
+
+
+def test_rankings_without_a_chance_score_zero() -> None:
+    """An empty ranking scores 0, and so does any ranking where nothing is relevant."""
+    for ranking, grades in (([], {"a": 1}), (["a"], {}), (["a"], {"a": 0}), (["a"], {"a": -1})):
+        assert (ndcg_at(ranking, grades, k=10), recall_at(ranking, grades, k=20)) == (0, 0)
+
+
+@given(rankings, graded, depths)
+def test_ranking_scores_are_shares(ranking: list[str], grades: dict[str, int], k: int) -> None:
+    """Both lie in [0, 1], and the documents in the order of their grades reach 1 in nDCG if one is relevant."""
+    assert 0 <= ndcg_at(ranking, grades, k=k) <= 1 + 1e-12
+    assert 0 <= recall_at(ranking, grades, k=k) <= 1
+    ideal = sorted(grades, key=lambda item: -grades[item])
+    assert ndcg_at(ideal, grades, k=k) == (1 if max(grades.values(), default=0) > 0 else 0)
+
+
+@given(rankings, graded, depths)
+def test_a_better_document_earlier_never_lowers_ndcg(ranking: list[str], grades: dict[str, int], k: int) -> None:
+    """Swapping two neighbours into the order of their grades never lowers nDCG, nor does a larger k lower recall."""
+    for at in range(len(ranking) - 1):
+        first, second = sorted(ranking[at : at + 2], key=lambda item: -grades.get(item, 0))
+        swapped = [*ranking[:at], first, second, *ranking[at + 2 :]]
+        assert ndcg_at(swapped, grades, k=k) >= ndcg_at(ranking, grades, k=k) - 1e-12
+    assert recall_at(ranking, grades, k=k) <= recall_at(ranking, grades, k=k + 1)
