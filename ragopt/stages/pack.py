@@ -1,13 +1,14 @@
 """Ranked hits to numbered passages within a token budget.
 
-Hits are taken whole in rank order. The first that does not fit is cut to its best sentences, and
-nothing after it is taken: so a bigger budget never loses a passage, and the budget is never passed.
+Hits are taken whole in rank order, the same text once. The first that does not fit is cut to its
+best sentences, and nothing after it is taken: so a bigger budget never loses a passage, and the
+budget is never passed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,7 +40,7 @@ def pack(
     """Return the passages, numbered from 1 in rank order."""
     passages: list[Passage] = []
     left = budget_tokens
-    for ranked_hit in ranked:
+    for ranked_hit in without_repeats(ranked):
         before = passages[-1].text if passages else None
         whole = passage(ranked_hit, ranked_hit.hit.chunk.units, n=len(passages) + 1, count_tokens=count_tokens)
         cost = added_tokens(before, whole, count_tokens)
@@ -52,6 +53,16 @@ def pack(
             passages.append(part)
         break
     return tuple(passages)
+
+
+def without_repeats(ranked: Sequence[RankedHit]) -> Iterator[RankedHit]:
+    """Yield the hits in order, each text once: a repetition costs its tokens again and says nothing new."""
+    seen: set[str] = set()
+    for ranked_hit in ranked:
+        text = " ".join(ranked_hit.hit.chunk.text.split())
+        if text not in seen:
+            seen.add(text)
+            yield ranked_hit
 
 
 def best_part(

@@ -72,6 +72,13 @@ def test_the_hit_that_does_not_fit_gives_its_best_sentence() -> None:
     assert [passage.text.strip() for passage in passages] == ["The late fee is eight dollars."]
 
 
+def test_the_same_text_is_packed_once() -> None:
+    """A passage that stands in two places, or in two documents, is paid for once: the better ranked one."""
+    hits = hits_of(["The fee is eight dollars.", "The  fee is\neight dollars.", "Refunds take ten days."])
+    passages = pack("fee", hits, budget_tokens=100, count_tokens=count_tokens)
+    assert [passage.document_id for passage in passages] == ["document-0", "document-2"]
+
+
 @pytest.mark.parametrize("budget", [0, 1])
 def test_nothing_fits_into_nothing(budget: int) -> None:
     """A budget below the smallest sentence packs nothing."""
