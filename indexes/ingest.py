@@ -31,6 +31,9 @@ from indexes.tokens import from_text
 # Documents chunked at once, in threads of their own: a large ingest holds up no question.
 THREADS = 2
 
+# Of a long title the beginning is indexed, of a long heading path the end: the text itself must have room.
+ABOVE_CHARS = 200
+
 Progress: TypeAlias = "Callable[[IngestProgress], None]"
 
 
@@ -84,7 +87,8 @@ def indexed_text(text: str, *, title: str, heading: str) -> str:
     and its spans know nothing of this.
     """
     path = heading.removeprefix(title).removeprefix(" > ") if title else heading
-    return strip_invisible("\n".join(part for part in (title, path, text) if part))
+    above = (title[:ABOVE_CHARS], path[-ABOVE_CHARS:])
+    return strip_invisible("\n".join(part for part in (*above, text) if part))
 
 
 def indexed_point(point: Point) -> str:

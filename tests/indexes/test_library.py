@@ -11,7 +11,7 @@ import pytest
 
 from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound, DocumentNotFound, SettingsMismatch, StoreUnavailable
-from indexes.ingest import IngestProgress
+from indexes.ingest import IngestProgress, indexed_text
 from indexes.library import Library, store_name
 from indexes.manifest import Scope
 from indexes.records import Document, Hit, IndexKnobs
@@ -122,6 +122,15 @@ def test_title_and_headings_find_a_chunk_but_are_not_in_it(tmp_path: Path) -> No
             assert any(word not in chunk.text.lower() for chunk in found)
 
     on_edge(tmp_path, check)
+
+
+def test_a_title_as_long_as_a_book_leaves_room_for_the_text() -> None:
+    """Of what stands above a chunk only so much is indexed, the beginning of the title and the end of the path."""
+    copy = indexed_text("The text.", title="T" * 10_000, heading=f"{'A > ' * 5_000}Last")
+    assert copy.endswith("A > Last\nThe text.")
+    assert len(copy) < 450
+    assert indexed_text("Text.", title="Guide", heading="Guide > Setup") == "Guide\nSetup\nText."
+    assert indexed_text("Text.", title="", heading="") == "Text."
 
 
 def test_other_index_knobs_make_another_version(tmp_path: Path) -> None:
