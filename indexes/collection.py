@@ -12,6 +12,7 @@ from typing import TypeAlias
 from indexes.errors import DocumentNotFound, SettingsMismatch
 from indexes.fusion import reciprocal_rank_fusion, settled
 from indexes.manifest import (
+    LAYOUT,
     NEVER,
     Manifest,
     PreparedDocument,
@@ -19,6 +20,7 @@ from indexes.manifest import (
     int_of,
     manifest_point,
     read_chunk,
+    read_hit,
     read_info,
     read_manifest,
     str_of,
@@ -26,7 +28,6 @@ from indexes.manifest import (
 )
 from indexes.records import DocumentInfo, EncodedQuestion, Hit, IngestResult, SparseVector, StoredDocument
 from indexes.store import Payload, Point, Scored, Store, Where
-from indexes.tokens import from_text
 
 StageTimer: TypeAlias = Callable[[str], AbstractContextManager[None]]
 CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
@@ -52,20 +53,28 @@ class Collection:
         """Undo what a dead writer left uncommitted, and drop what no reader can see any more.
 
         Creates the manifest of a new collection. Raises: `SettingsMismatch` if its vectors come from
-        another embedder.
+        another embedder or its points from another version of ragopt.
         """
         async with self._lock():
             found = await self._store.fetch([self._scope.manifest_id()])
             if not found:
                 await self._store.upsert([manifest_point(self._scope, Manifest(0, self._embedder))])
             manifest = read_manifest(found[0]) if found else Manifest(0, self._embedder)
-            if manifest.embedder != self._embedder:
-                raise SettingsMismatch(
-                    f"collection {self._scope.collection!r} was embedded by {manifest.embedder}, the service runs "
-                    f"{self._embedder}: set RAGOPT_EMBEDDING_MODEL back, or ingest into a new collection"
-                )
+            self._check(manifest)
             await self._undo_uncommitted(manifest.generation)
             await self._store.delete(Where(equal=self._owned, at_most={"dead": manifest.generation}))
+
+    def _check(self, manifest: Manifest) -> None:
+        if manifest.embedder != self._embedder:
+            raise SettingsMismatch(
+                f"collection {self._scope.collection!r} was embedded by {manifest.embedder}, the service runs "
+                f"{self._embedder}: set RAGOPT_EMBEDDING_MODEL back, or ingest into a new collection"
+            )
+        if manifest.layout != LAYOUT:
+            raise SettingsMismatch(
+                f"collection {self._scope.collection!r} was written by another version of ragopt (layout "
+                f"{manifest.layout}, this one reads {LAYOUT}): ingest its documents into a new collection"
+            )
 
     async def generation(self) -> int:
         """Return the committed generation; 0 before the first document."""
@@ -156,13 +165,7 @@ class Collection:
         fused = reciprocal_rank_fusion(rankings)[:top_k]
         points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
         return generation, [
-            Hit(
-                chunk=read_chunk(points[item]),
-                tokens=from_text(str_of(points[item].payload, "token_bits")),
-                dense=cosines.get(item),
-                bm25=bm25s.get(item),
-                fused=score,
-            )
+            read_hit(points[item], dense=cosines.get(item), bm25=bm25s.get(item), fused=score)
             for item, score in fused
             if item in points
         ]

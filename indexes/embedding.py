@@ -15,7 +15,7 @@ from tokenizers import Encoding
 
 from indexes.lanes import Job, Lanes
 from indexes.model import Forward, ModelFiles, load_forward, model_files, padded, pooled
-from indexes.records import Encoded, EncodedQuestion
+from indexes.records import Encoded, EncodedQuestion, IntVector
 from indexes.tokens import TokenProjection, shipped_projection
 
 T = TypeVar("T")
@@ -76,6 +76,11 @@ class Embedder:
         await asyncio.gather(*(run(batch) for batch in batches))
         return [results[at] for at in range(len(texts))]
 
+    async def token_starts(self, texts: Sequence[str]) -> list[IntVector]:
+        """Return where in each text its token vectors begin: int64 [n_tokens], ascending code points; [] for none."""
+        encodings = await asyncio.to_thread(self._tokenizer.encode_batch, list(texts))
+        return [np.array([encoding.offsets[at][0] for at in word_places(encoding)], np.int64) for encoding in encodings]
+
     async def encode_question(self, text: str) -> EncodedQuestion:
         """Return a question's dense vector, its token vectors and their IDF weights."""
         return await self._submit(lambda: self._encode_question(text), self._lanes.put_question)
@@ -108,16 +113,21 @@ class Embedder:
         rows: list[Encoded] = []
         for row, encoding in enumerate(encodings):
             vectors = hidden[row, : len(encoding.ids)]
-            words = np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+            words = word_places(encoding)
             rows.append(Encoded(pooled(vectors, self._files.pooling), self._projection.squeeze(vectors[words])))
         return rows
 
     def _encode_question(self, text: str) -> EncodedQuestion:
         encoding = self._tokenizer.encode(text)
         vectors = self._forward.hidden(*padded([encoding]))[0]
-        words = np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+        words = word_places(encoding)
         return EncodedQuestion(
             dense=pooled(vectors, self._files.pooling),
             tokens=self._projection.project(vectors[words]),
             weights=self._projection.weights([encoding.ids[at] for at in words]),
         )
+
+
+def word_places(encoding: Encoding) -> IntVector:
+    """Return int64 [n]: the places of the tokens that are text; special tokens are none."""
+    return np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)

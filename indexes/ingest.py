@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
+import numpy as np
 from anyio import CapacityLimiter, to_thread
 
 from indexes.bm25 import Bm25Encoder
@@ -24,6 +25,7 @@ from indexes.records import (
     IndexKnobs,
     IngestFailure,
     IngestResult,
+    IntVector,
 )
 from indexes.store import Point
 from indexes.tokens import from_text
@@ -45,6 +47,9 @@ class TextEncoder(Protocol):
 
     async def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> list[Encoded]:
         """Return one `Encoded` per text, in order; `on_batch` is told the size of each batch done."""
+
+    async def token_starts(self, texts: Sequence[str]) -> list[IntVector]:
+        """Return where in each text its token vectors begin, ascending code points: one int64 [n_tokens] per text."""
 
     async def encode_question(self, text: str) -> EncodedQuestion:
         """Return the vectors of a question."""
@@ -96,6 +101,17 @@ def indexed_point(point: Point) -> str:
     payload = point.payload
     title, heading = str_of(payload, "title"), str_of(payload, "heading")
     return indexed_text(str_of(payload, "text"), title=title, heading=heading)
+
+
+def unit_tokens(span: ChunkSpan, text: str, *, indexed: str, starts: IntVector) -> tuple[int, ...]:
+    """Return how many tokens of the indexed copy lie above the chunk's text `text`, then in each of its units.
+
+    `starts` are where the tokens begin in `indexed`; what the model's limit cut off counts nowhere.
+    """
+    above = len(indexed) - len(strip_invisible(text))
+    edges = [above + len(strip_invisible(text[: start - span.start])) for start, _ in span.units]
+    bounds = [0, *np.searchsorted(starts, edges), len(starts)]
+    return tuple(int(count) for count in np.diff(bounds))
 
 
 class IngestTally:
@@ -171,13 +187,17 @@ class Preparer:
         tally.add(chunks=len(texts) - len(fresh))
         encoded = await self._embedder.encode(fresh, on_batch=lambda count: tally.add(chunks=count))
         known.update(zip(fresh, encoded, strict=True))
+        starts = dict(zip(texts, await self._embedder.token_starts(texts), strict=True))
         return await to_thread.run_sync(
-            lambda: [self._with_vectors(item, known) for item in group], limiter=self._threads
+            lambda: [self._with_vectors(item, known, starts) for item in group], limiter=self._threads
         )
 
-    def _with_vectors(self, item: ChunkedDocument, known: dict[str, Encoded]) -> PreparedDocument:
-        chunks = tuple(
-            PreparedChunk(span, known[text], self._bm25.document(text))
-            for span, text in zip(item.spans, item.texts(), strict=True)
-        )
-        return PreparedDocument(item.document, item.content_hash, item.tokens, chunks)
+    def _with_vectors(
+        self, item: ChunkedDocument, known: dict[str, Encoded], starts: dict[str, IntVector]
+    ) -> PreparedDocument:
+        chunks: list[PreparedChunk] = []
+        for span, indexed in zip(item.spans, item.texts(), strict=True):
+            text = item.document.text[span.start : span.end]
+            counts = unit_tokens(span, text, indexed=indexed, starts=starts[indexed])
+            chunks.append(PreparedChunk(span, known[indexed], self._bm25.document(indexed), counts))
+        return PreparedDocument(item.document, item.content_hash, item.tokens, tuple(chunks))

@@ -13,32 +13,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from indexes.records import ChunkSpan, Document, DocumentInfo, Encoded, Scalar, Span, SparseVector, StoredChunk
+from indexes.records import ChunkSpan, Document, DocumentInfo, Encoded, Hit, Scalar, Span, SparseVector, StoredChunk
 from indexes.store import Payload, Point, Where
-from indexes.tokens import to_text
+from indexes.tokens import from_text, to_text
 
 # The largest integer that is exact as a double, which is what engines compare ranges in.
 NEVER = 2**53 - 1
 # A document's text is stored in parts of this many characters, so that no single write is huge.
 TEXT_PART_CHARS = 200_000
+# What a chunk's payload holds; one more with each change that older points cannot serve.
+LAYOUT = 2
 NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The state of a collection: the committed generation and the embedder its vectors come from."""
+    """The state of a collection: its committed generation, the embedder of its vectors, the layout of its points."""
 
     generation: int
     embedder: str
+    layout: int = LAYOUT
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedChunk:
-    """A chunk ready to be stored."""
+    """A chunk ready to be stored. `unit_tokens` as in `Hit`."""
 
     span: ChunkSpan
     encoded: Encoded
     sparse: SparseVector
+    unit_tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +97,17 @@ def manifest_point(scope: Scope, manifest: Manifest) -> Point:
         "tenant": scope.tenant,
         "generation": manifest.generation,
         "embedder": manifest.embedder,
+        "layout": manifest.layout,
     }
     return Point(scope.manifest_id(), payload)
 
 
 def read_manifest(point: Point) -> Manifest:
     """Return the manifest a point holds."""
-    return Manifest(generation=int_of(point.payload, "generation"), embedder=str_of(point.payload, "embedder"))
+    payload = point.payload
+    # The first layout did not say so.
+    layout = int_of(payload, "layout") if "layout" in payload else 1
+    return Manifest(int_of(payload, "generation"), str_of(payload, "embedder"), layout)
 
 
 def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, born: int) -> list[Point]:
@@ -146,6 +154,7 @@ def chunk_point(scope: Scope, prepared: PreparedDocument, *, n: int, shared: Pay
         "units": [edge for unit in chunk.span.units for edge in unit],
         "text": document.text[chunk.span.start : chunk.span.end],
         "token_bits": to_text(chunk.encoded.tokens),
+        "unit_tokens": list(chunk.unit_tokens),
     }
     point_id = scope.point_id("chunk", document.id, int_of(shared, "version"), n)
     return Point(point_id, payload, chunk.encoded.dense, chunk.sparse)
@@ -162,6 +171,18 @@ def read_info(point: Point) -> DocumentInfo:
         chunks=int_of(payload, "chunks"),
         tokens=int_of(payload, "tokens"),
         content_hash=str_of(payload, "content_hash"),
+    )
+
+
+def read_hit(point: Point, *, dense: float | None, bm25: float | None, fused: float) -> Hit:
+    """Return the hit of a chunk's point and its scores."""
+    return Hit(
+        chunk=read_chunk(point),
+        tokens=from_text(str_of(point.payload, "token_bits")),
+        unit_tokens=tuple(cast("Sequence[int]", point.payload["unit_tokens"])),
+        dense=dense,
+        bm25=bm25,
+        fused=fused,
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 FloatMatrix: TypeAlias = NDArray[np.float32]
 FloatVector: TypeAlias = NDArray[np.float32]
 BitMatrix: TypeAlias = NDArray[np.uint8]
+IntVector: TypeAlias = NDArray[np.int64]
 Span: TypeAlias = tuple[int, int]
 Scalar: TypeAlias = str | int | float | bool
 
@@ -136,11 +137,13 @@ class Hit:
 
     dense: cosine to the question, None where only BM25 found it. bm25: BM25 score, None where only
     the dense search found it. fused: the score it is ranked by, higher is better.
-    tokens: as in `Encoded.tokens`.
+    tokens: as in `Encoded.tokens`. unit_tokens: how many of them belong to what stands above the
+    chunk, then to each of its units, in order.
     """
 
     chunk: StoredChunk
     tokens: BitMatrix
+    unit_tokens: tuple[int, ...]
     dense: float | None
     bm25: float | None
     fused: float

@@ -81,16 +81,29 @@ def max_sim(question: EncodedQuestion, documents: Sequence[BitMatrix]) -> FloatV
 
     Cosines are estimates from sign bits. A document or question without tokens scores 0.
     """
-    scores = np.zeros(len(documents), np.float32)
-    filled = [at for at, bits in enumerate(documents) if len(bits)]
-    if not filled or not len(question.tokens):
-        return scores
-    signs = unpack(np.concatenate([documents[at] for at in filled]))
-    similarity = question.tokens @ signs.T
-    starts = np.cumsum([0, *(len(documents[at]) for at in filled[:-1])])
-    best = np.maximum.reduceat(similarity, starts, axis=1)
-    scores[filled] = question.weights @ best
-    return scores
+    return max_sim_parts(question, documents, [[len(bits)] for bits in documents])[0]
+
+
+def max_sim_parts(
+    question: EncodedQuestion, documents: Sequence[BitMatrix], parts: Sequence[Sequence[int]]
+) -> tuple[FloatVector, list[FloatVector]]:
+    """Return `max_sim` of each document, float32 [n], and of each of its parts alone, float32 [parts] each.
+
+    `parts` are the numbers of tokens of each document's parts in order; they sum to its tokens. A part
+    without tokens scores 0.
+    """
+    sizes = np.array([size for document in parts for size in document], np.int64)
+    owners = np.repeat(np.arange(len(documents)), [len(document) for document in parts])
+    wholes, scores = np.zeros(len(documents), np.float32), np.zeros(len(sizes), np.float32)
+    filled = np.flatnonzero(sizes)
+    if filled.size and len(question.tokens):
+        similarity = question.tokens @ unpack(np.concatenate(list(documents))).T
+        best = np.maximum.reduceat(similarity, np.cumsum(sizes)[filled] - sizes[filled], axis=1)
+        scores[filled] = question.weights @ best
+        with_tokens, firsts = np.unique(owners[filled], return_index=True)
+        wholes[with_tokens] = question.weights @ np.maximum.reduceat(best, firsts, axis=1)
+    ends = np.cumsum([len(document) for document in parts])
+    return wholes, np.split(scores, ends[:-1]) if len(documents) else []
 
 
 def unpack(bits: BitMatrix) -> NDArray[np.float32]:

@@ -44,10 +44,11 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class RankedHit:
-    """A hit with its rerank score, higher is better."""
+    """A hit with its rerank score, higher is better, and how well each of its units alone matches, in order."""
 
     hit: Hit
     score: float
+    unit_scores: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from indexes.records import BitMatrix, Encoded, EncodedQuestion, FloatVector, Hit, StoredChunk
+from indexes.records import BitMatrix, Encoded, EncodedQuestion, FloatVector, Hit, IntVector, StoredChunk
 from ragopt.domain import Context, Passage
 from ragopt.pipeline import RankedHit
 
@@ -36,6 +37,10 @@ class WordEncoder:
             on_batch(len(texts))
         return [Encoded(self._dense(text), self._bits(text)) for text in texts]
 
+    async def token_starts(self, texts: Sequence[str]) -> list[IntVector]:
+        """Return where each word begins."""
+        return [np.array([word.start() for word in re.finditer(r"\S+", text)], np.int64) for text in texts]
+
     async def encode_question(self, text: str) -> EncodedQuestion:
         """Return the question's vectors, all tokens of equal weight."""
         words = text.lower().split()
@@ -53,12 +58,19 @@ class WordEncoder:
 
 
 def ranked_hit(
-    text: str, *, units: Sequence[tuple[int, int]] | None = None, score: float = 1.0, n: int = 0
+    text: str,
+    *,
+    units: Sequence[tuple[int, int]] | None = None,
+    score: float = 1.0,
+    unit_scores: Sequence[float] | None = None,
+    n: int = 0,
 ) -> RankedHit:
     """Return a ranked hit of a chunk that starts at offset 0 of its own document."""
     spans = tuple(units) if units is not None else ((0, len(text)),)
     chunk = StoredChunk(f"chunk-{n}", f"document-{n}", 1, f"Title {n}", 0, len(text), spans, text)
-    return RankedHit(Hit(chunk, np.zeros((0, 16), np.uint8), 0.5, 1.0, 0.1), score)
+    bits = np.zeros((0, 16), np.uint8)
+    hit = Hit(chunk, bits, unit_tokens=(0,) * (len(spans) + 1), dense=0.5, bm25=1.0, fused=0.1)
+    return RankedHit(hit, score, tuple(unit_scores) if unit_scores is not None else (0.0,) * len(spans))
 
 
 def passage(text: str, *, n: int = 1, start: int = 0, sentences: Sequence[str] = ()) -> Passage:

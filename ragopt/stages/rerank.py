@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.tokens import max_sim
+from indexes.tokens import max_sim_parts
 from ragopt.pipeline import RankedHit, Retrieved
 
 # Measured with `python -m eval context`: MaxSim leads,
@@ -27,11 +27,16 @@ def late_interaction(retrieved: Retrieved) -> list[RankedHit]:
     hits = retrieved.hits
     if not hits:
         return []
-    similar = max_sim(retrieved.question, [hit.tokens for hit in hits]).astype(np.float64)
+    parts = [hit.unit_tokens for hit in hits]
+    similar, by_part = max_sim_parts(retrieved.question, [hit.tokens for hit in hits], parts)
     dense = standardised([hit.dense for hit in hits])
     bm25 = standardised([hit.bm25 for hit in hits])
     scores = similar + FIRST_STAGE_WEIGHT * (dense + bm25)
-    ranked = [RankedHit(hit, float(score)) for hit, score in zip(hits, scores, strict=True)]
+    ranked = [
+        # The first part is what stands above the chunk: it is sent with none of its units.
+        RankedHit(hit, float(score), tuple(float(of_unit) for of_unit in of_parts[1:]))
+        for hit, score, of_parts in zip(hits, scores, by_part, strict=True)
+    ]
     return sorted(
         ranked, key=lambda item: (-round(item.score, TIE_DIGITS), item.hit.chunk.document_id, item.hit.chunk.start)
     )

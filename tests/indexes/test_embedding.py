@@ -63,6 +63,18 @@ def test_late_interaction_prefers_the_text_that_answers(embedder: Embedder) -> N
     assert float(question.weights.sum()) == pytest.approx(1)
 
 
+def test_every_token_vector_has_its_place_in_the_text(embedder: Embedder) -> None:
+    """There is one start per token vector, ascending, at a character that the token begins with."""
+    text = "  Überraschung: 🎈 late fees!"
+    starts = asyncio.run(embedder.token_starts([text, ""]))
+    encoded = asyncio.run(embedder.encode([text, ""]))
+    assert [len(places) for places in starts] == [len(item.tokens) for item in encoded]
+    assert sorted(starts[0]) == list(starts[0])
+    assert text[starts[0][0]] == "Ü"
+    assert text.index("late") in starts[0]
+    assert text.index("fees") in starts[0]
+
+
 def test_progress_counts_every_text(embedder: Embedder) -> None:
     """Batches report their sizes, which add up; nothing to encode reports nothing."""
     sizes: list[int] = []

@@ -13,7 +13,7 @@ from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound, DocumentNotFound, SettingsMismatch, StoreUnavailable
 from indexes.ingest import IngestProgress, indexed_text
 from indexes.library import Library, store_name
-from indexes.manifest import Scope
+from indexes.manifest import Manifest, Scope, manifest_point
 from indexes.records import Document, Hit, IndexKnobs
 from indexes.store import Point, Store
 from ragopt.tokens import count_tokens_batch
@@ -154,6 +154,39 @@ def test_vectors_of_two_embedders_are_never_mixed(tmp_path: Path) -> None:
             await other.documents(TENANT, COLLECTION)
         with pytest.raises(SettingsMismatch):
             await other.ingest(TENANT, COLLECTION, [handbook(2)])
+
+    on_edge(tmp_path, check)
+
+
+def test_points_of_another_layout_are_refused(tmp_path: Path) -> None:
+    """A collection that another version of the code wrote is refused with what to do, not read wrongly."""
+
+    async def check(engine: EdgeEngine) -> None:
+        await library_over(engine).ingest(TENANT, COLLECTION, [handbook(1)])
+        scope = Scope(TENANT, COLLECTION)
+        store = await engine.open(store_name(scope), dim=FAKE_DIM)
+        await store.upsert([manifest_point(scope, Manifest(1, WordEncoder().tag, layout=1))])
+        with pytest.raises(SettingsMismatch, match="new collection"):
+            await library_over(engine).documents(TENANT, COLLECTION)
+
+    on_edge(tmp_path, check)
+
+
+def test_every_token_of_a_hit_has_an_owner(tmp_path: Path) -> None:
+    """Title and heading own their tokens, each sentence its own: invisible characters and white space shift nothing."""
+
+    async def check(engine: EdgeEngine) -> None:
+        text = "# Fees\u200b and terms\n\nOne\u00ad two three.  Four five.\n\nSix seven eight nine."
+        await library_over(engine).ingest(TENANT, COLLECTION, [Document("d", text, "Bank rules")])
+        hit = (await search(library_over(engine), "four five"))[0]
+        assert [text[start:end] for start, end in hit.chunk.units] == [
+            "# Fees\u200b and terms",
+            "One\u00ad two three.",
+            "Four five.",
+            "Six seven eight nine.",
+        ]
+        assert hit.unit_tokens == (2, 4, 3, 2, 4)
+        assert sum(hit.unit_tokens) == len(hit.tokens)
 
     on_edge(tmp_path, check)
 

@@ -7,7 +7,7 @@ import pytest
 
 from indexes.model import SHIPPED_SHA256
 from indexes.records import EncodedQuestion
-from indexes.tokens import BITS, TokenProjection, from_text, max_sim, shipped_projection, to_text, unit_rows, unpack
+from indexes.tokens import BITS, TokenProjection, from_text, max_sim, max_sim_parts, shipped_projection, to_text, unit_rows, unpack
 
 
 def random_vectors(seed: int, rows: int, size: int = 384) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -79,3 +79,18 @@ def test_weights_sum_to_one_and_prefer_rare_words() -> None:
     assert float(weights.sum()) == pytest.approx(1)
     assert weights[1] > 3 * weights[0]
     assert shipped_projection("0" * 64, 32).weights([1, 2]).tolist() == [0.5, 0.5]
+
+
+def test_a_part_scores_as_if_it_stood_alone() -> None:
+    """Each part's score is MaxSim over its own tokens, the whole's is not changed by the cut, no tokens score 0."""
+    projection = shipped_projection(SHIPPED_SHA256, 384)
+    question = question_of(projection, random_vectors(8, 4))
+    documents = [projection.squeeze(random_vectors(seed, rows)) for seed, rows in ((9, 7), (10, 0), (11, 5))]
+    parts = [(2, 0, 5), (0, 0), (5,)]
+    wholes, scores = max_sim_parts(question, documents, parts)
+    assert np.array_equal(wholes, max_sim(question, documents))
+    for bits, sizes, by_part in zip(documents, parts, scores, strict=True):
+        ends = np.cumsum(sizes)
+        alone = max_sim(question, [bits[end - size : end] for end, size in zip(ends, sizes, strict=True)])
+        assert by_part == pytest.approx(alone, abs=1e-6)
+    assert max_sim_parts(question, [], []) == (pytest.approx([]), [])

@@ -20,9 +20,10 @@ def retrieved(question: str, texts: list[str]) -> Retrieved:
         Hit(
             StoredChunk(f"c{n}", "d", 1, "", 0, len(text), ((0, len(text)),), text),
             item.tokens,
-            0.5,
-            None,
-            1 / (60 + n),
+            unit_tokens=(0, len(item.tokens)),
+            dense=0.5,
+            bm25=None,
+            fused=1 / (60 + n),
         )
         for n, (text, item) in enumerate(zip(texts, encoded, strict=True))
     )
