@@ -16,10 +16,10 @@ FITS := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check docs clean
+.PHONY: help run test check campaign docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: $(STAMPS)/run ## Install, ingest the sample corpus, start the service on 127.0.0.1:8080
 	@exec $(PYTHON) -m ragopt serve --dev
@@ -32,6 +32,9 @@ check: $(STAMPS)/dev ## Run ruff, the formatter's check, mypy and the house rule
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -q tests/test_house.py
+
+campaign: $(STAMPS)/dev ## Run the properties that matter most with fifty times the cases (many minutes)
+	@CAMPAIGN=1 $(PYTHON) -m pytest -m campaign $(PYTEST_ARGS)
 
 docs: $(STAMPS)/dev ## Write docs/reference.md again from the code
 	@$(PYTHON) docs/generate_reference.py

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    relevance_floor: float = Field(
+        default=0.5, ge=0, le=1, description="packing ends below this share of the best sentence's value; 0: never"
+    )
+    redundancy: float = Field(default=0.1, ge=0, le=1, description="value a sentence loses that repeats a packed one")
     chunk_tokens: int = Field(
         default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
@@ -126,7 +131,7 @@ class Settings(BaseSettings):
 
     def knobs(self) -> QueryKnobs:
         """Return the knobs of a request that names none."""
-        return QueryKnobs(context_tokens=self.context_tokens, top_k=self.top_k)
+        return QueryKnobs(**{knob.name: getattr(self, knob.name) for knob in fields(QueryKnobs)})
 
 
 def config_file() -> Path:

@@ -16,6 +16,8 @@ CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
 CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
+# Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
+Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
 
 # Between the spans of a passage, and between the passages of a context where their tokens are counted.
 SPAN_SEPARATOR = " … "
@@ -35,11 +37,15 @@ class QueryKnobs:
     """What may change per request and what the tuner searches.
 
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
-    reranking and packing.
+    reranking and packing. relevance_floor: packing ends where a sentence is worth less than this share
+    of the best one; 0 fills the budget. redundancy: what a sentence that repeats a packed one loses of
+    its value, which is about 1 for the best.
     """
 
     context_tokens: int = 800
     top_k: int = 50
+    relevance_floor: float = 0.5
+    redundancy: float = 0.1
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""
@@ -99,7 +105,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The packed passages of a question; `tokens` counts their texts joined by blank lines."""
+    """The packed passages of a question; `tokens` counts their texts joined by blank lines.
+
+    `stopped_by` says why they are not more.
+    """
 
     question: str
     standalone_question: str
@@ -107,6 +116,7 @@ class Context:
     tokens: int
     passages: tuple[Passage, ...]
     generation: int
+    stopped_by: Stop
 
 
 @dataclass(frozen=True, slots=True)

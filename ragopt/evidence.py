@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from rank_bm25 import BM25Plus
@@ -22,10 +23,10 @@ STOP_WORDS = frozenset(
 
 def words(text: str) -> list[str]:
     """Return the topic words of `text` in order: lower case, without stop words, plural s dropped."""
-    found = (match.group().lower() for match in WORD.finditer(text))
-    return [singular(word) for word in found if word not in STOP_WORDS]
+    return [singular(word) for word in WORD.findall(text.lower()) if word not in STOP_WORDS]
 
 
+@lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
     """Return an English word without its plural or possessive ending; short words stay as they are."""
     for ending in ("'s", "’s"):
@@ -38,18 +39,22 @@ def singular(word: str) -> str:
 
 
 def sentence_scores(question: str, sentences: Sequence[str]) -> list[float]:
-    """Return the BM25+ score of each sentence against the question; 0 where they share no topic word.
+    """Return the BM25+ score of each sentence against the question; 0 where they share no topic word."""
+    return word_scores(words(question), [words(sentence) for sentence in sentences])
+
+
+def word_scores(asked: Sequence[str], corpus: Sequence[Sequence[str]]) -> list[float]:
+    """Return the BM25+ score of each text, given as its topic words, against the asked words; each counts once.
 
     Source: Lv and Zhai, "Lower-bounding term frequency normalization", CIKM 2011, through rank-bm25;
     its constant for absent terms is taken off again.
     """
-    corpus = [words(sentence) for sentence in sentences]
-    asked = list(dict.fromkeys(words(question)))
-    if not asked or not any(corpus):
-        return [0.0] * len(sentences)
+    distinct = list(dict.fromkeys(asked))
+    if not distinct or not any(corpus):
+        return [0.0] * len(corpus)
     # An absent term still adds idf * delta in BM25+, so the score of an empty document is the floor.
     ranker = BM25Plus([*corpus, []])
-    scores = np.asarray(ranker.get_scores(asked), np.float64)
+    scores = np.asarray(ranker.get_scores(distinct), np.float64)
     return [max(0.0, float(score)) for score in scores[:-1] - scores[-1]]
 
 

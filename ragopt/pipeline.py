@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from indexes.records import EncodedQuestion, Hit
 from ragopt.domain import (
@@ -22,11 +22,14 @@ from ragopt.domain import (
     Citation,
     Context,
     Passage,
+    QueryKnobs,
     Question,
     Route,
+    Stop,
     Turn,
     Usage,
 )
+from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.providers.protocol import Prompt, TextDelta
 from ragopt.telemetry import Trace
 
@@ -49,6 +52,14 @@ class RankedHit:
     hit: Hit
     score: float
     unit_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Numbered passages within a budget, and why they are not more."""
+
+    passages: tuple[Passage, ...]
+    stopped_by: Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +87,6 @@ class Cited:
 
     text: str
     citations: tuple[Citation, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SourcesFound:
-    """Event: the passages are packed. `cache` says whether a model call will follow."""
-
-    context: Context
-    cache: CacheOutcome
-
-
-@dataclass(frozen=True, slots=True)
-class TextReleased:
-    """Event: a piece of the answer that will not be taken back."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CitationFound:
-    """Event: one checked citation; it will not move."""
-
-    citation: Citation
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Event: the whole answer, the last one."""
-
-    answer: Answer
-
-
-AnswerEvent: TypeAlias = SourcesFound | TextReleased | CitationFound | Finished
 
 
 class Rewrite(Protocol):
@@ -143,10 +122,8 @@ class Rerank(Protocol):
 class Pack(Protocol):
     """Ranked hits to numbered passages within a budget."""
 
-    async def __call__(
-        self, standalone: str, ranked: Sequence[RankedHit], *, budget_tokens: int
-    ) -> tuple[Passage, ...]:
-        """Return passages whose texts joined by blank lines are at most `budget_tokens` o200k_base tokens."""
+    async def __call__(self, standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs) -> Packed:
+        """Return passages whose texts joined by blank lines are at most `knobs.context_tokens` o200k_base tokens."""
 
 
 class CountTokens(Protocol):
@@ -305,15 +282,22 @@ class Pipeline:
             return await self.cache.get(question, standalone, generation=generation)
 
     async def _context(self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace) -> Context:
-        budget = question.knobs.context_tokens
         with trace.stage("retrieve"):
             retrieved = await self.retrieve(standalone, question, encoded=encoded, trace=trace)
         with trace.stage("rerank"):
             ranked = await self.rerank(retrieved)
         with trace.stage("pack"):
-            passages = await self.pack(standalone, ranked, budget_tokens=budget)
-            tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in passages))
-        return Context(question.text, standalone, budget, tokens, passages, retrieved.generation)
+            packed = await self.pack(standalone, ranked, knobs=question.knobs)
+            tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in packed.passages))
+        return Context(
+            question=question.text,
+            standalone_question=standalone,
+            token_budget=question.knobs.context_tokens,
+            tokens=tokens,
+            passages=packed.passages,
+            generation=retrieved.generation,
+            stopped_by=packed.stopped_by,
+        )
 
 
 NOTHING_FOUND = Generated(

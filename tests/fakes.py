@@ -93,4 +93,4 @@ def passage(text: str, *, n: int = 1, start: int = 0, sentences: Sequence[str] =
 
 def context_of(*passages: Passage, question: str = "What is asked?") -> Context:
     """Return a context of these passages."""
-    return Context(question, question, 800, sum(item.tokens for item in passages), passages, 1)
+    return Context(question, question, 800, sum(item.tokens for item in passages), passages, 1, "budget")

@@ -35,6 +35,7 @@ CONTEXT = Context(
     tokens=11,
     passages=(PASSAGE,),
     generation=1,
+    stopped_by="exhausted",
 )
 PROMPT = Prompt(
     system="Answer from the passages.",

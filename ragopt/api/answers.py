@@ -23,7 +23,7 @@ from ragopt.api.sse import EventStream, encode_event
 from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
 from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
-from ragopt.pipeline import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.state.keys import ApiKey
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens

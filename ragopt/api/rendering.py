@@ -19,6 +19,7 @@ def context_json(context: Context) -> Json:
         "standalone_question": context.standalone_question,
         "token_budget": context.token_budget,
         "tokens": context.tokens,
+        "stopped_by": context.stopped_by,
         "passages": [passage_json(passage) for passage in context.passages],
     }
 

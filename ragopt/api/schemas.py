@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from indexes.invisible import is_blank
-from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Support, Tier
+from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Tier
 
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ID_CHARS = 512
@@ -235,6 +235,7 @@ class ContextOut(Wire):
     standalone_question: str
     token_budget: int
     tokens: int
+    stopped_by: Annotated[Stop, Field(description="why the passages are not more")]
     passages: list[PassageOut]
 
 

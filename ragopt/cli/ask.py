@@ -15,7 +15,8 @@ from ragopt.cli.terminal import say, say_json, stream
 from ragopt.config import Settings, load_settings
 from ragopt.domain import Question
 from ragopt.errors import InvalidRequest, RagoptError
-from ragopt.pipeline import Finished, Pipeline, TextReleased
+from ragopt.events import Finished, TextReleased
+from ragopt.pipeline import Pipeline
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.telemetry import Trace

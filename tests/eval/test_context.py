@@ -145,7 +145,7 @@ PASSAGE = Passage(
 def context_of(*passages: Passage, budget: int = 400) -> Context:
     """Return a context that counts its passages rightly."""
     tokens = count_tokens("\n\n".join(passage.text for passage in passages)) if passages else 0
-    return Context("q", "q", token_budget=budget, tokens=tokens, passages=passages, generation=1)
+    return Context("q", "q", token_budget=budget, tokens=tokens, passages=passages, generation=1, stopped_by="budget")
 
 
 def test_a_right_context_has_no_problems() -> None:

@@ -7,7 +7,17 @@ import pytest
 
 from indexes.model import SHIPPED_SHA256
 from indexes.records import EncodedQuestion
-from indexes.tokens import BITS, TokenProjection, from_text, max_sim, max_sim_parts, shipped_projection, to_text, unit_rows, unpack
+from indexes.tokens import (
+    BITS,
+    TokenProjection,
+    from_text,
+    max_sim,
+    max_sim_parts,
+    shipped_projection,
+    to_text,
+    unit_rows,
+    unpack,
+)
 
 
 def random_vectors(seed: int, rows: int, size: int = 384) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -16,18 +16,8 @@ from indexes.errors import CollectionNotFound
 from indexes.library import Library
 from indexes.records import Document, IndexKnobs
 from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
-from ragopt.pipeline import (
-    ABSTENTION,
-    AnswerEvent,
-    CitationFound,
-    Finished,
-    Generate,
-    Generated,
-    Pipeline,
-    Prepared,
-    SourcesFound,
-    TextReleased,
-)
+from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.pipeline import ABSTENTION, Generate, Generated, Pipeline, Prepared
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta

@@ -13,7 +13,7 @@ from indexes.records import Document
 from ragopt.config import Settings
 from ragopt.domain import QueryKnobs, Question
 from ragopt.errors import ConfigError
-from ragopt.pipeline import Finished
+from ragopt.events import Finished
 from ragopt.telemetry import Trace
 from ragopt.wiring import Service, answering_digest, deployment_of, open_library, open_service
 from tests.environment import environment

@@ -23,7 +23,7 @@ from ragopt.api.server import DrainingServer, listening_socket, url_of
 from ragopt.config import Settings
 from ragopt.domain import Answer, CacheOutcome, Citation, Context, Question, Route, Turn, Usage
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
-from ragopt.pipeline import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
 from ragopt.telemetry import Trace

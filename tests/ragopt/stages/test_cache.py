@@ -42,7 +42,7 @@ from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 
 PASSAGE = Passage(1, "oil", 2, "oil/1", "Öl", ((0, 4), (9, 12)), "Öl … x", 3, 0.5, ((0, 4), (9, 12)))
-CONTEXT = Context("What is oil?", "What is oil?", 800, 3, (PASSAGE,), 7)
+CONTEXT = Context("What is oil?", "What is oil?", 800, 3, (PASSAGE,), 7, "budget")
 CITATION = Citation(1, "oil", 2, "oil/1", "Öl", 0, 10, 0, 4, "Öl", "supported", 0.9)
 ROUTE = Route("openai", "small", "simple", 0.2, "easy", (Attempt("small", "ok", "", 812.5),))
 USAGE = Usage(1200, 1024, 0, 96, Decimal("0.000213"), estimated=False)

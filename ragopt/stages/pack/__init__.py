@@ -1,0 +1,5 @@
+"""Ranked hits to numbered passages within a token budget."""
+
+from ragopt.stages.pack.packer import Packer, pack
+
+__all__ = ["Packer", "pack"]
