@@ -94,6 +94,14 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    rerank_model: str = Field(
+        default="",
+        description="a cross-encoder: a path, hub id or the address of a served one; `late-interaction`: none; "
+        "empty: the one of the README if this machine's hub cache has it, else none",
+    )
+    rerank_api_key: SecretStr | None = Field(default=None, description="key of a served cross-encoder")
+    rerank_depth: int = Field(default=50, ge=1, le=1_000, description="most hits that a cross-encoder may judge")
+    rerank_deadline_ms: int = Field(default=120, ge=1, le=60_000, description="milliseconds that reranking may take")
     chunk_tokens: int = Field(
         default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
@@ -126,7 +134,12 @@ class Settings(BaseSettings):
 
     def knobs(self) -> QueryKnobs:
         """Return the knobs of a request that names none."""
-        return QueryKnobs(context_tokens=self.context_tokens, top_k=self.top_k)
+        return QueryKnobs(
+            context_tokens=self.context_tokens,
+            top_k=self.top_k,
+            rerank_depth=self.rerank_depth,
+            rerank_deadline_ms=self.rerank_deadline_ms,
+        )
 
 
 def config_file() -> Path:
@@ -137,6 +150,18 @@ def config_file() -> Path:
 def cache_dir() -> Path:
     """Return the user's cache folder for converted models: `XDG_CACHE_HOME` or `~/.cache`, plus `ragopt`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragopt"
+
+
+def hub_cache_dir() -> Path:
+    """Return where the Hugging Face hub's library keeps downloads.
+
+    Source: huggingface_hub, environment variables: `HF_HUB_CACHE`, else `HF_HOME/hub`, else
+    `huggingface/hub` in `XDG_CACHE_HOME` or `~/.cache`.
+    """
+    home = os.environ.get("HF_HOME")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    named = os.environ.get("HF_HUB_CACHE")
+    return Path(named or Path(home or cache / "huggingface") / "hub").expanduser()
 
 
 @contextmanager

@@ -35,11 +35,14 @@ class QueryKnobs:
     """What may change per request and what the tuner searches.
 
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
-    reranking and packing.
+    reranking and packing. rerank_depth: most hits that a cross-encoder may judge.
+    rerank_deadline_ms: from the start of reranking until what it has not judged is cut off.
     """
 
     context_tokens: int = 800
     top_k: int = 50
+    rerank_depth: int = 50
+    rerank_deadline_ms: int = 120
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""
