@@ -146,7 +146,6 @@ def loaded_classifier(folder: Path, **options: str) -> PreTrainedModel:
     model: PreTrainedModel | None = CrossEncoder(str(folder), device="cpu", model_kwargs=options).model
     if model is None:
         raise ModelUnavailable(f"{folder} holds no transformer")
-    model.eval()
     return model
 
 

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     rerank_model: str = Field(
         default="",
         description="a cross-encoder: a path, hub id or the address of a served one; `late-interaction`: none; "
-        "empty: the one of the README if this machine's hub cache has it, else none",
+        "empty: `cross-encoder/ms-marco-MiniLM-L6-v2` if this machine's hub cache has it, else none",
     )
     rerank_api_key: SecretStr | None = Field(default=None, description="key of a served cross-encoder")
     rerank_depth: int = Field(default=50, ge=1, le=1_000, description="most hits that a cross-encoder may judge")

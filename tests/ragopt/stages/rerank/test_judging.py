@@ -19,11 +19,11 @@ from ragopt.pipeline import RankedHit, Retrieved
 from ragopt.stages.rerank.judging import (
     SETTLED_AFTER,
     CrossEncoderReranker,
-    Judgement,
     Pace,
     exchanged,
     pair_text,
     settled,
+    weighed,
 )
 from ragopt.stages.rerank.late_interaction import late_interaction
 from ragopt.telemetry import Trace
@@ -165,11 +165,22 @@ def test_a_budget_that_still_changes_is_not_settled() -> None:
 
 def test_a_budget_that_is_not_full_is_not_settled() -> None:
     """As long as there is room, whatever is judged next may be packed."""
-    many = Judgement(scores=[-float(n) for n in range(30)], tokens=[10] * 30)
-    assert not settled(many, budget_tokens=301)
-    assert settled(many, budget_tokens=180)
-    assert not settled(many, budget_tokens=190)
-    assert not settled(Judgement(), budget_tokens=1)
+    scores, tokens = [-float(n) for n in range(30)], [10] * 30
+    full = 10 * (30 - SETTLED_AFTER)
+    assert settled(scores, tokens, budget_tokens=full)
+    assert not settled(scores, tokens, budget_tokens=full + 1)
+    assert not settled(scores, tokens, budget_tokens=301)
+    assert not settled([], [], budget_tokens=1)
+
+
+def test_late_interaction_has_half_a_say() -> None:
+    """What the judge tells apart by far it decides; what it hardly tells apart stays as late interaction had it."""
+    before = [ranked_hit("text", score=score, n=n) for n, score in enumerate((0.9, 0.5, 0.4))]
+    far, near = weighed(before, [0.0, 0.1, 9.0]), weighed(before, [5.0, 5.1, -9.0])
+    assert max(far) == far[2]
+    assert near[0] > near[1] > near[2]
+    assert weighed(before, []) == []
+    assert weighed(before, [1.0, 1.0]) == pytest.approx([0.5, -0.5])
 
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable("it is down"), ModelUnavailable("it is broken")])
