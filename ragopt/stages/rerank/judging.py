@@ -23,7 +23,8 @@ Stopped: TypeAlias = Literal["all", "settled", "deadline", "failed"]
 # is exact; 0.5 loses at most 0.1 there.
 LATE_SHARE = 0.5
 # So many judged hits in a row that change nothing of what fills the budget: the rest is not asked for. Of 50 an exact
-# judge sees 30 at 400 tokens and 42 at 800, which costs 1.3 and 0.2 points of recall; with 8 it is 23 and 35, 1.8 and 0.5.
+# judge sees 30 at 400 tokens and 42 at 800, which costs 1.3 and 0.2 points of recall; with 8 in a row 23 and 35, which
+# costs 1.8 and 0.5.
 SETTLED_AFTER = 12
 # Of the latest batch in the estimate of the next: a busy machine is believed quickly, and so is a free one.
 LATEST_SHARE = 0.5
