@@ -40,7 +40,8 @@ OTHER_VARIABLES = """\
 | `RAGOPT_CONFIG` | path of the settings file; unset: `ragopt.toml` in the working directory, if there is one |
 | `OPENAI_API_KEY`, `OPENAI_BASE_URL` | for `provider = "openai"` where the model entry names no other |
 | `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL` | for `provider = "anthropic"` where the model entry names no other |
-| `XDG_CACHE_HOME` | where the converted embedding model is cached; unset: `~/.cache` |
+| `XDG_CACHE_HOME` | where converted models are cached; unset: `~/.cache` |
+| `HF_HUB_CACHE`, `HF_HOME` | where the Hugging Face hub's library keeps models; a cross-encoder there is used |
 | `XDG_RUNTIME_DIR` | where the socket of the embedded Redis lies; unset: `/tmp` |
 """
 
@@ -77,6 +78,7 @@ command prints what a program can read.
 | `ragopt config check` | print the validated settings with secrets masked |
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
+| `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """

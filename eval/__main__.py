@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     add_context(commands)
     add_retrieval(commands)
+    add_rerank(commands)
     add_bench(commands)
     add_crash(commands)
     add_fit_tokens(commands)
@@ -71,6 +72,19 @@ def add_retrieval(commands: Commands) -> None:
     command.epilog = "example: python -m eval retrieval --data shared/data/scifact --limit 100"
     add_sets(command)
     command.set_defaults(command=run_retrieval)
+
+
+def add_rerank(commands: Commands) -> None:
+    """Add `rerank`."""
+    command = add_command(
+        commands, "rerank", "what a cross-encoder adds to late interaction, within its deadline or not"
+    )
+    command.epilog = (
+        "example: python -m eval rerank --data shared/data/scifact --model cross-encoder/ms-marco-MiniLM-L6-v2"
+    )
+    add_sets(command)
+    command.add_argument("--model", metavar="MODEL", help="a path, hub id or address; default: RAGOPT_RERANK_MODEL")
+    command.set_defaults(command=run_rerank)
 
 
 def add_bench(commands: Commands) -> None:
@@ -136,6 +150,16 @@ def run_retrieval(arguments: argparse.Namespace) -> int:
     from eval.retrieval import RetrievalJob, measure
 
     job = RetrievalJob(limit=arguments.limit, seed=arguments.seed)
+    reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
+    return show(reports, as_lines=arguments.json)
+
+
+def run_rerank(arguments: argparse.Namespace) -> int:
+    """Measure reranking set by set; return 1 if a question or the cross-encoder failed."""
+    from eval.datasets import read_dataset
+    from eval.rerank import RerankJob, measure
+
+    job = RerankJob(limit=arguments.limit, model=arguments.model, seed=arguments.seed)
     reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
     return show(reports, as_lines=arguments.json)
 

@@ -32,14 +32,16 @@ class Corpus:
 
 
 @asynccontextmanager
-async def ingested(dataset: Dataset) -> AsyncIterator[Corpus]:
+async def ingested(dataset: Dataset, *, rerank_model: str | None = None) -> AsyncIterator[Corpus]:
     """Yield the set in an index in a temporary folder, which is gone afterwards.
 
-    Raises: `EvaluationError` if a document is not ingested.
+    `rerank_model` replaces the setting. Raises: `EvaluationError` if a document is not ingested.
     """
     with tempfile.TemporaryDirectory(prefix="ragopt-eval-") as folder:
         # Never a configured server: what is measured here must not land among what is served.
         settings = load_settings(data_dir=Path(folder)).model_copy(update={"qdrant_url": None})
+        if rerank_model is not None:
+            settings = settings.model_copy(update={"rerank_model": rerank_model})
         async with open_library(settings) as (library, pipeline):
             await ingest(library, dataset)
             yield Corpus(library, pipeline, settings)

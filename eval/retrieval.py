@@ -102,7 +102,8 @@ async def searched(pipeline: Pipeline, question: Question, *, trace: Trace) -> R
     """Return the four rankings of one search. Raises: `CollectionNotFound`, `StoreUnavailable`."""
     encoded = await pipeline.embed(question.text)
     retrieved = await pipeline.retrieve(question.text, question, encoded=encoded, trace=trace)
-    return rankings_of(retrieved.hits, await pipeline.rerank(retrieved))
+    ranked = await pipeline.rerank(question.text, retrieved, knobs=question.knobs, trace=trace)
+    return rankings_of(retrieved.hits, ranked)
 
 
 def rankings_of(hits: Sequence[Hit], ranked: Sequence[RankedHit]) -> Rankings:

@@ -12,7 +12,7 @@ IndexingError
 ├── SettingsMismatch          the collection was built by another embedder or other knobs
 ├── StoreUnavailable          the vector engine does not answer
 ├── StoreLocked               another process holds the embedded data
-└── ModelUnavailable          the embedding model cannot be loaded
+└── ModelUnavailable          the embedding model or the cross-encoder cannot be loaded or run
 """
 
 from __future__ import annotations
@@ -96,6 +96,6 @@ class StoreLocked(IndexingError):
 
 
 class ModelUnavailable(IndexingError):
-    """The embedding model is missing, damaged or not what its checksum says."""
+    """A model is missing, damaged or not what its checksum says."""
 
     code = "model_unavailable"

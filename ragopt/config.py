@@ -99,6 +99,14 @@ class Settings(BaseSettings):
         default=0.5, ge=0, le=1, description="packing ends below this share of the best sentence's value; 0: never"
     )
     redundancy: float = Field(default=0.1, ge=0, le=1, description="value a sentence loses that repeats a packed one")
+    rerank_model: str = Field(
+        default="",
+        description="a cross-encoder: a path, hub id or the address of a served one; `late-interaction`: none; "
+        "empty: `cross-encoder/ms-marco-MiniLM-L6-v2` if this machine's hub cache has it, else none",
+    )
+    rerank_api_key: SecretStr | None = Field(default=None, description="key of a served cross-encoder")
+    rerank_depth: int = Field(default=50, ge=1, le=1_000, description="most hits that a cross-encoder may judge")
+    rerank_deadline_ms: int = Field(default=120, ge=1, le=60_000, description="milliseconds that reranking may take")
     chunk_tokens: int = Field(
         default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
@@ -142,6 +150,18 @@ def config_file() -> Path:
 def cache_dir() -> Path:
     """Return the user's cache folder for converted models: `XDG_CACHE_HOME` or `~/.cache`, plus `ragopt`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragopt"
+
+
+def hub_cache_dir() -> Path:
+    """Return where the Hugging Face hub's library keeps downloads.
+
+    Source: huggingface_hub, environment variables: `HF_HUB_CACHE`, else `HF_HOME/hub`, else
+    `huggingface/hub` in `XDG_CACHE_HOME` or `~/.cache`.
+    """
+    home = os.environ.get("HF_HOME")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    named = os.environ.get("HF_HUB_CACHE")
+    return Path(named or Path(home or cache / "huggingface") / "hub").expanduser()
 
 
 @contextmanager

@@ -39,13 +39,16 @@ class QueryKnobs:
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
     reranking and packing. relevance_floor: packing ends where a sentence is worth less than this share
     of the best one; 0 fills the budget. redundancy: what a sentence that repeats a packed one loses of
-    its value, which is about 1 for the best.
+    its value, which is about 1 for the best. rerank_depth: most hits that a cross-encoder may judge.
+    rerank_deadline_ms: from the start of reranking until what it has not judged is cut off.
     """
 
     context_tokens: int = 800
     top_k: int = 50
     relevance_floor: float = 0.5
     redundancy: float = 0.1
+    rerank_depth: int = 50
+    rerank_deadline_ms: int = 120
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""

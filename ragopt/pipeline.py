@@ -115,8 +115,10 @@ class Retrieve(Protocol):
 class Rerank(Protocol):
     """Hits to hits in a better order."""
 
-    async def __call__(self, retrieved: Retrieved) -> Sequence[RankedHit]:
-        """Return every hit once, best first."""
+    async def __call__(
+        self, standalone: str, retrieved: Retrieved, *, knobs: QueryKnobs, trace: Trace
+    ) -> Sequence[RankedHit]:
+        """Return every hit once, best first. A model that fails or is late costs quality, never the context."""
 
 
 class Pack(Protocol):
@@ -285,7 +287,7 @@ class Pipeline:
         with trace.stage("retrieve"):
             retrieved = await self.retrieve(standalone, question, encoded=encoded, trace=trace)
         with trace.stage("rerank"):
-            ranked = await self.rerank(retrieved)
+            ranked = await self.rerank(standalone, retrieved, knobs=question.knobs, trace=trace)
         with trace.stage("pack"):
             packed = await self.pack(standalone, ranked, knobs=question.knobs)
             tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in packed.passages))

@@ -19,7 +19,7 @@ from indexes.library import Library, LockFor
 from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
-from ragopt.config import ModelSettings, Settings, cache_dir, runtime_dir
+from ragopt.config import ModelSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
 from ragopt.errors import RagoptError
 from ragopt.money.prices import Prices
@@ -35,7 +35,11 @@ from ragopt.stages.cache import RedisAnswerCache
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.stages.pack import Packer
-from ragopt.stages.rerank import rerank
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
+from ragopt.stages.rerank.judging import CrossEncoderReranker, Judge
+from ragopt.stages.rerank.late_interaction import rerank
+from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.stages.route import plan_route
@@ -92,8 +96,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
     """
     async with AsyncExitStack() as stack:
-        redis_url, embedder, _ = await asyncio.gather(
-            redis_address(settings, stack), loaded_embedder(settings, stack), asyncio.to_thread(count_tokens, "")
+        redis_url, embedder, judge, _ = await asyncio.gather(
+            redis_address(settings, stack),
+            loaded_embedder(settings, stack),
+            loaded_judge(settings, stack),
+            asyncio.to_thread(count_tokens, ""),
         )
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)
@@ -102,7 +109,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
-        scope = f"{PROMPT_VERSION}/{embedder.tag}/{answering_digest(settings)}"
+        reranked_by = judge.tag if judge else LATE_INTERACTION
+        scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
         cache = (
             RedisAnswerCache(cache_redis, ttl_s=settings.cache_ttl_s, scope=scope)
             if settings.cache_ttl_s
@@ -114,7 +122,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         yield Service(
             settings=settings,
             library=library,
-            pipeline=pipeline_over(library, embedder, settings=settings, cache=cache, deployments=deployments),
+            pipeline=pipeline_over(
+                library, embedder, judge=judge, settings=settings, cache=cache, deployments=deployments
+            ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
             jobs=Jobs(redis),
@@ -128,12 +138,19 @@ async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipel
     """Yield library and pipeline alone, for evaluation and the CLI: no Redis, no cache, no configured model."""
     async with AsyncExitStack() as stack:
         embedder = await loaded_embedder(settings, stack)
+        judge = await loaded_judge(settings, stack)
         library = await opened_library(settings, stack, embedder=embedder)
-        yield library, pipeline_over(library, embedder, settings=settings, cache=NoCache(), deployments=())
+        yield library, pipeline_over(library, embedder, judge=judge, settings=settings, cache=NoCache(), deployments=())
 
 
 def pipeline_over(
-    library: Library, embedder: Embedder, *, settings: Settings, cache: AnswerCache, deployments: Sequence[Deployment]
+    library: Library,
+    embedder: Embedder,
+    *,
+    judge: Judge | None,
+    settings: Settings,
+    cache: AnswerCache,
+    deployments: Sequence[Deployment],
 ) -> Pipeline:
     """Return the pipeline with its stages in place."""
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
@@ -144,7 +161,7 @@ def pipeline_over(
         generation=library.generation,
         cache=cache,
         retrieve=HybridRetriever(library),
-        rerank=rerank,
+        rerank=CrossEncoderReranker(judge, count_tokens=count_tokens) if judge else rerank,
         pack=Packer(count_tokens),
         count_tokens=count_tokens,
         prompt=build_prompt,
@@ -196,6 +213,20 @@ async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder
     embedder = await asyncio.to_thread(Embedder.load, settings.embedding_model, cache_folder=cache_dir())
     stack.push_async_callback(asyncio.to_thread, embedder.close)
     return embedder
+
+
+async def loaded_judge(settings: Settings, stack: AsyncExitStack) -> Judge | None:
+    """Return the cross-encoder that judges after late interaction, closed with the stack; None if there is none."""
+    model = chosen_model(settings.rerank_model, hub_cache_dir())
+    if model == LATE_INTERACTION:
+        return None
+    judge: Judge
+    if is_served(model):
+        judge = ServedCrossEncoder(model, settings.rerank_api_key)
+    else:
+        judge = await asyncio.to_thread(LocalCrossEncoder.load, model, cache_folder=cache_dir())
+    stack.push_async_callback(judge.close)
+    return judge
 
 
 async def opened_library(

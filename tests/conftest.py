@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,10 +13,28 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from ragopt.state.redis_server import EmbeddedRedis
+from tests.cross_encoders import tiny_cross_encoder
 
 # The same examples in every run, and no failure because a machine was busy.
 settings.register_profile("ragopt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ragopt")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide what this machine downloaded from a hub: a cross-encoder among it would rerank, and take its time."""
+    before = os.environ.get("HF_HUB_CACHE")
+    os.environ["HF_HUB_CACHE"] = str(tmp_path_factory.mktemp("hub"))
+    yield
+    del os.environ["HF_HUB_CACHE"]
+    if before is not None:
+        os.environ["HF_HUB_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small real cross-encoder."""
+    return tiny_cross_encoder(tmp_path_factory.mktemp("cross-encoder"))
 
 
 @pytest.fixture(scope="session")

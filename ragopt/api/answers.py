@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -149,7 +149,11 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
 
 def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
     """Return the request's knobs, the settings' where it names none."""
-    return QueryKnobs(context_tokens=body.token_budget or settings.context_tokens, top_k=body.top_k or settings.top_k)
+    return replace(
+        settings.knobs(),
+        context_tokens=body.token_budget or settings.context_tokens,
+        top_k=body.top_k or settings.top_k,
+    )
 
 
 def turns(body: ContextRequest) -> tuple[Turn, ...]:

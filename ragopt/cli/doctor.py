@@ -12,13 +12,19 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from indexes.classifier import classifier_files
 from indexes.errors import IndexingError
 from indexes.model import model_files
 from indexes.qdrant import QdrantEngine
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
-from ragopt.config import ModelSettings, Settings, load_settings
+from ragopt.config import ModelSettings, Settings, hub_cache_dir, load_settings
 from ragopt.errors import ConfigError, RagoptError
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.choice import SETTING as RERANK_SETTING
+from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.state.access import redis_errors
 from ragopt.state.data_dir import read_running
 from ragopt.state.redis_server import connect, find_binary
@@ -66,6 +72,9 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield tried("redis", lambda: redis_found(settings))
     yield tried("index", lambda: index_found(settings))
     yield tried("embedding model", lambda: model_found(settings.embedding_model))
+    served = is_served(settings.rerank_model)
+    # A served one that is down costs quality; one that cannot be loaded keeps the service from starting.
+    yield tried("reranker", lambda: reranker_found(settings), needed=not served)
     yield tried("openvino", lambda: package_found("openvino"), needed=False)
     yield tried("token vocabulary", lambda: f"o200k_base works, {count_tokens('one two three')} tokens for three words")
     if not settings.models:
@@ -130,6 +139,28 @@ def model_found(model: str) -> str:
     """Return the model's folder and checksum. Raises: `ModelUnavailable`."""
     files = model_files(model)
     return f"{model or 'the one that ships'}, sha256 {files.sha256[:12]}…{', as published' if not model else ''}"
+
+
+def reranker_found(settings: Settings) -> str:
+    """Return what reranks. Raises: `ModelUnavailable`, `ConfigError`, `ProviderError`."""
+    model = chosen_model(settings.rerank_model, hub_cache_dir())
+    if model == LATE_INTERACTION:
+        return "late interaction alone, no cross-encoder is configured or on this machine"
+    if not is_served(model):
+        files = classifier_files(model, setting=RERANK_SETTING)
+        found = "from the hub's cache" if not settings.rerank_model else model
+        return f"late interaction, then a cross-encoder {found}, sha256 {files.sha256[:12]}…"
+    asyncio.run(ping_reranker(model, settings.rerank_api_key))
+    return f"late interaction, then {model}, which answers"
+
+
+async def ping_reranker(url: str, api_key: SecretStr | None) -> None:
+    """Return if the rerank endpoint judges a pair. Raises: `ConfigError`, `ProviderError`."""
+    judge = ServedCrossEncoder(url, api_key)
+    try:
+        await judge.scores("question", ["text"])
+    finally:
+        await judge.close()
 
 
 def package_found(package: str, *, module: str | None = None) -> str:

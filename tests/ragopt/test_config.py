@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from ragopt.config import ModelSettings, load_settings
+from ragopt.domain import QueryKnobs
 from ragopt.errors import ConfigError
 from tests.environment import environment
 
@@ -44,6 +46,13 @@ def test_arguments_beat_the_environment_which_beats_the_file(tmp_path: Path) -> 
     assert (settings.context_tokens, settings.top_k, settings.port) == (400, 40, 2)
     assert settings.data_dir == Path(".ragopt")
     assert settings.knobs().context_tokens == 400
+
+
+def test_every_knob_is_a_setting() -> None:
+    """What a request may change has a default in the settings, under the same name, and it is the knob's own."""
+    with environment(RAGOPT_RERANK_DEPTH="7", RAGOPT_RERANK_DEADLINE_MS="80"):
+        settings = load_settings()
+    assert settings.knobs() == replace(QueryKnobs(), rerank_depth=7, rerank_deadline_ms=80)
 
 
 def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.pack import Packer
-from ragopt.stages.rerank import rerank
+from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.telemetry import Trace

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from indexes.errors import ModelUnavailable
 from indexes.records import Document
 from ragopt.config import Settings
-from ragopt.domain import QueryKnobs, Question
+from ragopt.domain import Context, QueryKnobs, Question
 from ragopt.errors import ConfigError
 from ragopt.events import Finished
+from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
-from ragopt.wiring import Service, answering_digest, deployment_of, open_library, open_service
+from ragopt.wiring import Service, answering_digest, deployment_of, loaded_judge, open_library, open_service
 from tests.environment import environment
+from tests.rerank_endpoint import served_endpoint
 
 LEAVE = Document("leave", "Employees have 28 days of paid leave. Unused days lapse in March.", "Leave")
 
@@ -75,6 +79,51 @@ def test_a_model_without_its_key_is_a_configuration_error(tmp_path: Path) -> Non
     model = {"name": "a", "provider": "openai", "api_key_env": "NOT_THERE"}
     with pytest.raises(ConfigError, match="NOT_THERE"):
         deployment_of(settings_in(tmp_path, models=(model,)).models[0])
+
+
+def reranked_by(folder: Path, **changes: str) -> tuple[Context, Trace]:
+    """Return the context of a question by a library opened with these settings, and its trace."""
+
+    async def run() -> tuple[Context, Trace]:
+        trace = Trace("r")
+        async with open_library(settings_in(folder, rerank_deadline_ms=10_000, **changes)) as (library, pipeline):
+            await library.ingest("default", "default", [LEAVE])
+            return await pipeline.context_for(Question("paid leave?", "default"), trace=trace), trace
+
+    return asyncio.run(run())
+
+
+def test_a_served_cross_encoder_judges_the_hits(tmp_path: Path) -> None:
+    """Its address is all that is needed; the key goes along, and the trace says how many it judged."""
+    with served_endpoint() as endpoint:
+        context, trace = reranked_by(tmp_path, rerank_model=endpoint.url, rerank_api_key="hidden")
+    assert context.passages[0].document_id == "leave"
+    assert trace.facts["rerank_judged"] == 1
+    assert endpoint.bodies[0]["query"] == "paid leave?"
+    assert endpoint.keys == ["Bearer hidden"]
+
+
+def test_late_interaction_is_alone_without_a_cross_encoder(tmp_path: Path) -> None:
+    """Nothing is configured, and nothing lies in the hub's cache."""
+    _, trace = reranked_by(tmp_path)
+    assert "rerank_judged" not in trace.facts
+
+
+def test_a_cross_encoder_is_loaded_from_its_folder(tmp_path: Path, cross_encoder: Path) -> None:
+    """From a folder it judges in this process; a folder without a model is an error that names the setting."""
+
+    async def judge(model: str) -> list[float]:
+        async with AsyncExitStack() as stack:
+            loaded = await loaded_judge(settings_in(tmp_path, rerank_model=model), stack)
+            assert isinstance(loaded, LocalCrossEncoder)
+            return list(await loaded.scores("paid leave?", [LEAVE.text, "Cats sleep."]))
+
+    # Torch, because the cache folder is a file: the conversion has its own test.
+    (tmp_path / "ragopt").write_text("")
+    with environment(XDG_CACHE_HOME=str(tmp_path)):
+        assert len(set(asyncio.run(judge(str(cross_encoder))))) == 2
+        with pytest.raises(ModelUnavailable, match="RAGOPT_RERANK_MODEL"):
+            asyncio.run(judge(str(tmp_path)))
 
 
 def test_importing_the_package_is_light() -> None:

@@ -12,6 +12,7 @@ import pytest
 from ragopt.cli.entry import SUMMARIES, main
 from ragopt.state.data_dir import DataDirLock
 from tests.ragopt.cli.running import environment, ragopt
+from tests.rerank_endpoint import served_endpoint
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -105,12 +106,35 @@ def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
     healthy = ragopt("doctor", "--json", cwd=tmp_path)
     assert healthy.returncode == 0, healthy
     assert json.loads(healthy.stdout)["ok"]
+    details = {check["name"]: check["detail"] for check in json.loads(healthy.stdout)["checks"]}
+    assert details["reranker"].startswith("late interaction alone")
     broken = ragopt(
-        "doctor", cwd=tmp_path, RAGOPT_EMBEDDING_MODEL=str(tmp_path), RAGOPT_REDIS_URL="redis://127.0.0.1:9"
+        "doctor",
+        cwd=tmp_path,
+        RAGOPT_EMBEDDING_MODEL=str(tmp_path),
+        RAGOPT_REDIS_URL="redis://127.0.0.1:9",
+        RAGOPT_RERANK_MODEL=str(tmp_path),
     )
     marks = {line[2:].partition(":")[0]: line[0] for line in broken.stdout.splitlines()}
     assert broken.returncode == 1
     assert (marks["embedding model"], marks["redis"], marks["index"], marks["python"]) == ("✗", "✗", "✓", "✓")
+    assert marks["reranker"] == "✗"
+
+
+def test_doctor_says_which_cross_encoder_judges(tmp_path: Path, cross_encoder: Path) -> None:
+    """A folder with its checksum; an endpoint by asking it, and one that is down breaks nothing."""
+
+    def reranker(model: str) -> dict[str, object]:
+        done = ragopt("doctor", "--json", cwd=tmp_path, RAGOPT_RERANK_MODEL=model)
+        return next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "reranker")
+
+    local = reranker(str(cross_encoder))
+    assert local["ok"]
+    assert f"then a cross-encoder {cross_encoder}, sha256" in str(local["detail"])
+    with served_endpoint() as endpoint:
+        assert reranker(endpoint.url)["ok"]
+    down = reranker("http://127.0.0.1:9")
+    assert (down["ok"], down["needed"]) == (False, False)
 
 
 def test_keys_work_without_a_service(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.tokens import max_sim_parts
+from ragopt.domain import QueryKnobs
 from ragopt.pipeline import RankedHit, Retrieved
+from ragopt.telemetry import Trace
 
 # Measured with `python -m eval context`: MaxSim leads,
 # the standardised first-stage scores settle what it cannot tell apart.
@@ -17,7 +19,13 @@ FIRST_STAGE_WEIGHT = 0.02
 TIE_DIGITS = 4
 
 
-async def rerank(retrieved: Retrieved) -> Sequence[RankedHit]:
+async def rerank(
+    standalone: str,  # noqa: ARG001 - its token vectors are in `retrieved`
+    retrieved: Retrieved,
+    *,
+    knobs: QueryKnobs,  # noqa: ARG001
+    trace: Trace,  # noqa: ARG001
+) -> Sequence[RankedHit]:
     """Return every hit once, best first: MaxSim + 0.02 z(dense) + 0.02 z(BM25). [] for no hits."""
     return await asyncio.to_thread(late_interaction, retrieved)
 

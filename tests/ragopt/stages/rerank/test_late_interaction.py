@@ -7,32 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from indexes.records import EncodedQuestion, Hit, StoredChunk
+from indexes.records import EncodedQuestion
+from ragopt.domain import QueryKnobs
 from ragopt.pipeline import Retrieved
-from ragopt.stages.rerank import late_interaction, rerank, standardised
-from tests.fakes import WordEncoder
-
-
-def retrieved(question: str, texts: list[str]) -> Retrieved:
-    encoder = WordEncoder()
-    encoded = asyncio.run(encoder.encode(texts))
-    hits = tuple(
-        Hit(
-            StoredChunk(f"c{n}", "d", 1, "", 0, len(text), ((0, len(text)),), text),
-            item.tokens,
-            unit_tokens=(0, len(item.tokens)),
-            dense=0.5,
-            bm25=None,
-            fused=1 / (60 + n),
-        )
-        for n, (text, item) in enumerate(zip(texts, encoded, strict=True))
-    )
-    return Retrieved(asyncio.run(encoder.encode_question(question)), hits, 1)
+from ragopt.stages.rerank.late_interaction import late_interaction, rerank, standardised
+from ragopt.telemetry import Trace
+from tests.ragopt.stages.rerank.hits import retrieved
 
 
 def test_the_text_with_the_questions_words_comes_first() -> None:
     """A hit that fusion put last is first if its tokens match best."""
-    ranked = asyncio.run(rerank(retrieved("late fee", ["cats sleep", "dogs bark", "the late fee is eight"])))
+    found = retrieved("late fee", ["cats sleep", "dogs bark", "the late fee is eight"])
+    ranked = asyncio.run(rerank("late fee", found, knobs=QueryKnobs(), trace=Trace("r")))
     assert ranked[0].hit.chunk.text == "the late fee is eight"
     assert [item.score for item in ranked] == sorted((item.score for item in ranked), reverse=True)
 
