@@ -39,14 +39,17 @@ class QueryKnobs:
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
     reranking and packing. relevance_floor: packing ends where a sentence is worth less than this share
     of the best one; 0 fills the budget. redundancy: what a sentence that repeats a packed one loses of
-    its value, which is about 1 for the best. rerank_depth: most hits that a cross-encoder may judge.
-    rerank_deadline_ms: from the start of reranking until what it has not judged is cut off.
+    its value, which is about 1 for the best. min_relevance: a question to which nothing is as relevant
+    gets no passages, and so an abstention; see `ragopt.stages.pack.relevance`. rerank_depth: most hits
+    that a cross-encoder may judge. rerank_deadline_ms: from the start of reranking until what it has not
+    judged is cut off.
     """
 
     context_tokens: int = 800
     top_k: int = 50
     relevance_floor: float = 0.5
     redundancy: float = 0.1
+    min_relevance: float = 0.0
     rerank_depth: int = 50
     rerank_deadline_ms: int = 120
 

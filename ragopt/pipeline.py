@@ -47,10 +47,15 @@ class Retrieved:
 
 @dataclass(frozen=True, slots=True)
 class RankedHit:
-    """A hit with its rerank score, higher is better, and how well each of its units alone matches, in order."""
+    """A hit with its rerank score, higher is better, comparable within one list.
+
+    similarity: late interaction's estimate of how alike question and chunk are, in [-1, 1], comparable
+    across questions. unit_scores: the same for each of its units alone, in order.
+    """
 
     hit: Hit
     score: float
+    similarity: float
     unit_scores: tuple[float, ...]
 
 

@@ -70,7 +70,7 @@ def ranked_hit(
     chunk = StoredChunk(f"chunk-{n}", f"document-{n}", 1, f"Title {n}", 0, len(text), spans, text)
     bits = np.zeros((0, 16), np.uint8)
     hit = Hit(chunk, bits, unit_tokens=(0,) * (len(spans) + 1), dense=0.5, bm25=1.0, fused=0.1)
-    return RankedHit(hit, score, tuple(unit_scores) if unit_scores is not None else (0.0,) * len(spans))
+    return RankedHit(hit, score, score, tuple(unit_scores) if unit_scores is not None else (0.0,) * len(spans))
 
 
 def passage(text: str, *, n: int = 1, start: int = 0, sentences: Sequence[str] = ()) -> Passage:

@@ -151,7 +151,7 @@ def test_one_search_gives_four_rankings() -> None:
         hit("c", 0, dense=0.5, bm25=None),
         hit("b", 1, dense=0.7, bm25=1.0),
     ]
-    assert rankings_of(hits, [RankedHit(item, 0.0, (0.0,)) for item in reversed(hits)]) == {
+    assert rankings_of(hits, [RankedHit(item, 0.0, 0.0, (0.0,)) for item in reversed(hits)]) == {
         "bm25": ["a", "b"],
         "dense": ["a", "b", "c"],
         "rrf": ["a", "b", "c"],
@@ -178,7 +178,7 @@ scores = st.one_of(st.none(), st.floats(-1, 30))
 def test_every_document_found_is_ranked_once(found: Sequence[tuple[str, float | None, float | None]]) -> None:
     """No ranking repeats a document; `rrf` and `full` hold all that were found, the others those with a score."""
     hits = [hit(name, n, dense=dense, bm25=bm25) for n, (name, dense, bm25) in enumerate(found)]
-    rankings = rankings_of(hits, [RankedHit(item, 0.0, (0.0,)) for item in hits])
+    rankings = rankings_of(hits, [RankedHit(item, 0.0, 0.0, (0.0,)) for item in hits])
     assert all(len(set(ranking)) == len(ranking) for ranking in rankings.values())
     assert set(rankings["rrf"]) == set(rankings["full"]) == {name for name, _, _ in found}
     assert set(rankings["dense"]) == {name for name, dense, _ in found if dense is not None}

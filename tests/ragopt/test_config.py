@@ -52,7 +52,7 @@ def test_every_knob_is_a_setting() -> None:
     """What a request may change has a default in the settings, under the same name, and it is the knob's own."""
     with environment(RAGOPT_RERANK_DEPTH="7", RAGOPT_RERANK_DEADLINE_MS="80"):
         settings = load_settings()
-    assert settings.knobs() == replace(QueryKnobs(), rerank_depth=7, rerank_deadline_ms=80)
+    assert settings.knobs() == replace(QueryKnobs(), min_relevance=0.4, rerank_depth=7, rerank_deadline_ms=80)
 
 
 def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Ranked hits to numbered passages within a token budget."""
 
-from ragopt.stages.pack.packer import Packer, pack
+from ragopt.stages.pack.packer import Packer, pack, relevance
 
-__all__ = ["Packer", "pack"]
+__all__ = ["Packer", "pack", "relevance"]

@@ -40,6 +40,8 @@ class Packer:
 
 def pack(standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs, count_tokens: CountTokens) -> Packed:
     """Return the passages, numbered from 1, best first, and why no more were taken. None of them is empty."""
+    if relevance(ranked) < knobs.min_relevance:
+        return Packed((), "irrelevant")
     hits = list(without_repeats(ranked))
     units = valued_units(standalone, hits)
     if not units:
@@ -49,6 +51,18 @@ def pack(standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs, cou
     floor = knobs.relevance_floor * max(unit.value for unit in units)
     taken, stop = fitting(groups, builder, budget_tokens=knobs.context_tokens, floor=floor)
     return Packed(exact(taken, builder, budget_tokens=knobs.context_tokens), stop)
+
+
+def relevance(ranked: Sequence[RankedHit]) -> float:
+    """Return how relevant the best hits are: the mean of the highest late interaction and the highest cosine.
+
+    In [-1, 1]; late interaction alone where no hit has a cosine, 1 for no hits, which is not irrelevance.
+    """
+    if not ranked:
+        return 1.0
+    similarity = max(item.similarity for item in ranked)
+    cosine = max((item.hit.dense for item in ranked if item.hit.dense is not None), default=similarity)
+    return (similarity + cosine) / 2
 
 
 def fitting(

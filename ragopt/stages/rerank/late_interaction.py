@@ -42,8 +42,8 @@ def late_interaction(retrieved: Retrieved) -> list[RankedHit]:
     scores = similar + FIRST_STAGE_WEIGHT * (dense + bm25)
     ranked = [
         # The first part is what stands above the chunk: it is sent with none of its units.
-        RankedHit(hit, float(score), tuple(float(of_unit) for of_unit in of_parts[1:]))
-        for hit, score, of_parts in zip(hits, scores, by_part, strict=True)
+        RankedHit(hit, float(score), float(alike), tuple(float(of_unit) for of_unit in of_parts[1:]))
+        for hit, score, alike, of_parts in zip(hits, scores, similar, by_part, strict=True)
     ]
     return sorted(
         ranked, key=lambda item: (-round(item.score, TIE_DIGITS), item.hit.chunk.document_id, item.hit.chunk.start)

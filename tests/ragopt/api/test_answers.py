@@ -7,12 +7,14 @@ from itertools import groupby
 from typing import Any
 
 import httpx
+from dataclasses import replace
+
 import pytest
 
 from indexes.errors import CollectionNotFound, StoreUnavailable
 from ragopt.api.schemas import AnswerResponse, ContextResponse
 from ragopt.config import ModelSettings, Settings
-from ragopt.domain import QueryKnobs, Turn
+from ragopt.domain import Turn
 from ragopt.errors import ConversationUnavailable, IncompleteStream
 from tests.ragopt.api.fakes import TEXT, FakeService, Served, events_of, eventually, served
 
@@ -26,7 +28,8 @@ def test_context_has_the_contract_s_fields(http: Served) -> None:
     assert (content["question"], content["token_budget"]) == ("Is the sky blue?", 400)
     assert content["passages"][0]["text"] == TEXT
     assert {"auth", "retrieve", "total"} <= content["timings_ms"].keys()
-    assert http.service.pipeline.asked[0].knobs == QueryKnobs(400, 7)
+    defaults = http.service.settings.knobs()
+    assert http.service.pipeline.asked[0].knobs == replace(defaults, context_tokens=400, top_k=7)
 
 
 def test_answer_has_the_contract_s_fields(http: Served) -> None:

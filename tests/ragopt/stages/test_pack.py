@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ragopt.domain import PASSAGE_SEPARATOR, Passage, QueryKnobs
 from ragopt.pipeline import Packed, RankedHit
-from ragopt.stages.pack import pack
+from ragopt.stages.pack import pack, relevance
 from ragopt.stages.pack.sequence import groups_in_order
 from ragopt.stages.pack.values import valued_units
 from ragopt.tokens import count_tokens
@@ -170,3 +170,11 @@ def test_nothing_fits_into_nothing(budget: int) -> None:
     """A budget below the smallest sentence packs nothing, and neither do no hits."""
     assert packed("fee", hits_of(["The fee is eight dollars."]), context_tokens=budget) == Packed((), "budget")
     assert packed("fee", [], context_tokens=budget) == Packed((), "exhausted")
+
+
+def test_where_nothing_is_relevant_nothing_is_packed() -> None:
+    """A question whose best hit is far from it gets no passages and is told so; a nearer one gets them."""
+    hits = [replace(hit, similarity=0.3) for hit in hits_of(["Cats sleep all day.", "Dogs bark at night."])]
+    assert relevance(hits) == pytest.approx(0.4)  # the mean of 0.3 and the hits' cosine, 0.5
+    assert packed("late fee", hits, context_tokens=100, min_relevance=0.41) == Packed((), "irrelevant")
+    assert len(packed("late fee", hits, context_tokens=100, min_relevance=0.39).passages) == 2
