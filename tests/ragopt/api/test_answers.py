@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import httpx
-from dataclasses import replace
-
 import pytest
 
 from indexes.errors import CollectionNotFound, StoreUnavailable
