@@ -141,7 +141,7 @@ def test_the_reciprocal_rank_is_that_of_the_first_relevant_document() -> None:
 
 @given(rankings, graded, depths)
 def test_ranking_scores_are_those_of_trec_eval(ranking: list[str], grades: dict[str, int], k: int) -> None:
-    """nDCG, recall and reciprocal rank at any depth are what ir_measures, over trec_eval, gives for the same ranking."""
+    """nDCG, recall and reciprocal rank at any depth are what ir_measures, over trec_eval, gives."""
     nobody = [ir_measures.Qrel("q", "nobody", 0)]  # trec_eval leaves out a question without a judgement
     qrels = [ir_measures.Qrel("q", item, grade) for item, grade in grades.items()]
     run = [ir_measures.ScoredDoc("q", item, -float(rank)) for rank, item in enumerate(ranking)]

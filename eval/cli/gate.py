@@ -1,0 +1,6 @@
+"""x"""
+
+from __future__ import annotations
+
+
+def add_to(commands): ...
