@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.context_checks import context_problems
 from eval.baseline import Asked, Sent, sent_by_baseline
 from eval.configuration import Overrides, config_of
+from eval.context_checks import context_problems
 from eval.corpus import TENANT, Corpus, ingested
 from eval.datasets import Dataset, Query, Reference
 from eval.equal_recall import equal_metrics, search

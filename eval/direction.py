@@ -9,11 +9,11 @@ Direction: TypeAlias = Literal["higher", "lower", "neither"]
 
 # Amounts that are paid or waited for, by the word or unit in the name, and errors.
 LOWER = re.compile(
-    r"^(tokens|budget)@|(?<!per)_(ms|s|us|seconds|bytes|kb|mb|gb|usd)(?=[.@]|$)"
+    r"^tokens@|(?<!per)_(ms|s|us|seconds|bytes|kb|mb|gb|usd)(?=[.@]|$)"
     r"|^(wrong_served|benign_refused|changed_self_contained)\b"
 )
-# A difference of two systems of one run, and the row of somebody else's default.
-COMPARED = re.compile(r"[.@][a-z_]+-[a-z_]+$|@baseline(\.|$)")
+# A difference of two systems of one run, the row of somebody else's default, and what was chosen to equal it.
+COMPARED = re.compile(r"[.@][a-z_]+-[a-z_]+$|@baseline(\.|$)|^equal_recall\.(budget|recall_difference)$")
 
 
 def direction(metric: str) -> Direction:
