@@ -13,7 +13,7 @@ LOWER = re.compile(
     r"|^(wrong_served|benign_refused|changed_self_contained)\b"
 )
 # A difference of two systems of one run, the row of somebody else's default, and what was chosen to equal it.
-COMPARED = re.compile(r"[.@][a-z_]+-[a-z_]+$|@baseline(\.|$)|^equal_recall\.(budget|recall_difference)$")
+COMPARED = re.compile(r"[.@][a-z0-9_]+-[a-z0-9_]+$|@baseline(\.|$)|^equal_recall\.(budget|recall_difference)$")
 
 
 def direction(metric: str) -> Direction:

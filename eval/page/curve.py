@@ -119,9 +119,8 @@ def baseline_of(line: Line, x: Scale, y: Scale) -> Markup:
     ]
     if line.equal is not None:
         budget, ratio = line.equal
-        middle = (x.at(budget) + at) / 2
         parts.insert(0, tag("line", x1=x.at(budget), x2=at - 9, y1=up, y2=up, class_="reach"))
-        parts.append(tag("text", f"{ratio:.1f} × fewer tokens", x=middle, y=up + 18, class_="note mid"))
+        parts.append(tag("text", f"{ratio:.1f} × fewer tokens", x=at - 10, y=up + 18, class_="note end"))
     return joined(*parts)
 
 

@@ -51,9 +51,9 @@ def digits_of(*numbers: float) -> int:
 
 
 def signed(number: float, digits: int | None = None) -> str:
-    """Return a number with its sign, a true minus, and the digits its size deserves unless told."""
+    """Return a number with its sign, a true minus, and the digits its size deserves unless told; 0 has no sign."""
     text = plain(abs(number), digits_of(number) if digits is None else digits)
-    return ("±" if float(text.replace(",", "")) == 0 else "+" if number > 0 else "−") + text
+    return ("" if float(text.replace(",", "")) == 0 else "+" if number > 0 else "−") + text
 
 
 def plain(number: float, digits: int | None = None) -> str:

@@ -13,15 +13,16 @@ from eval.page.markup import Markup, joined, percent, plain, signed, tag
 from eval.report import Report
 
 GATED = "-gate"
+# What a configuration says of the measurement, not of what was measured.
+DESCRIBED = ("baseline", "equal_recall", "indexed")
 SYSTEMS = ("bm25", "dense", "rrf", "full")
 # The budget that a tile speaks of: the nearest measured one.
 TILE_BUDGET = 400
 
 
 def tiles(reports: Sequence[Report]) -> Markup:
-    """Return the figure of each report that says most, large, with a sentence; nothing for other jobs."""
-    shown = [tile(report, label) for report, label in zip(reports, labels(reports), strict=True)]
-    return tag("div", *shown, class_="tiles")
+    """Return the figure of each set that says most, large, with a sentence: of its first measurement only."""
+    return tag("div", *(tile(report, label_of(report, reports)) for report in firsts(reports)), class_="tiles")
 
 
 def tile(report: Report, label: str) -> Markup:
@@ -56,12 +57,12 @@ def tile_of(figure: str, words: str, report: Report, *, label: str) -> Markup:
 def context_section(reports: Sequence[Report]) -> Markup:
     """Return for each set a curve with every measurement of it, and a table per measurement."""
     parts = []
-    for name in dict.fromkeys(report.set for report in reports):
-        same = [report for report in reports if report.set == name]
+    for same in [[other for other in reports if alike(other, first)] for first in firsts(reports)]:
         named = list(zip(same, labels(same), strict=True))
         lines = [line_of(report, label) for report, label in named]
         beside = joined(*(measured(report, label) for report, label in named))
-        parts.append(pair(figure(name, curve(lines), keys(lines)), beside))
+        caption = f"{same[0].set}, {same[0].n} questions"
+        parts.append(pair(figure(caption, curve(lines), keys(lines)), beside))
     return section(
         "Context: recall against tokens",
         "How much of the text that answers a question is in the packed context, and what it costs. Bands are 95 % "
@@ -126,14 +127,14 @@ def other_section(reports: Sequence[Report]) -> Markup:
 
 
 def comparison_section(comparisons: Sequence[Comparison]) -> Markup:
-    """Return a forest plot per comparison and unit, and a table each."""
+    """Return a forest plot per comparison and kind of metric, and a table each."""
     parts: list[Markup] = []
     for comparison in comparisons:
         gated = comparison.job.endswith(GATED)
         job = comparison.job.removesuffix(ENDING).removesuffix(GATED) + (", now against its baseline" if gated else "")
         sides = ("now, the first", "baseline, the second") if gated else ("first", "second")
         apart = [tag("code", text) for text in settings_apart(comparison, sides)]
-        plots = [figure(unit, forest(rows)) for unit, rows in by_unit(comparison.metrics).items()]
+        plots = [figure(kind, forest(rows)) for kind, rows in by_kind(comparison.metrics).items()]
         parts += [
             tag("h3", f"{comparison.set}: {job}"),
             tag("p", *apart, class_="apart"),
@@ -152,13 +153,12 @@ def comparison_section(comparisons: Sequence[Comparison]) -> Markup:
     )
 
 
-def by_unit(rows: Mapping[str, Difference]) -> dict[str, dict[str, Difference]]:
-    """Return the differences by what they are counted in: shares together, every other kind by itself."""
-    units: dict[str, dict[str, Difference]] = {}
+def by_kind(rows: Mapping[str, Difference]) -> dict[str, dict[str, Difference]]:
+    """Return the differences by what they measure: only those share a scale."""
+    kinds: dict[str, dict[str, Difference]] = {}
     for name, item in rows.items():
-        unit = "shares" if max(abs(item.first), abs(item.second)) <= 1 else name.partition("@")[0]
-        units.setdefault(unit, {})[name] = item
-    return units
+        kinds.setdefault(tables.place_of(name)[1], {})[name] = item
+    return kinds
 
 
 def source_section(results: Sequence[Report | Comparison]) -> Markup:
@@ -203,23 +203,29 @@ def title(report: Report, label: str) -> str:
 
 
 def labels(reports: Sequence[Report]) -> list[str]:
-    """Return what tells each report from the others of its job and set: the settings that differ, else its number."""
-    return [label_of(report, [other for other in reports if alike(report, other)]) for report in reports]
+    """Return what tells each report from the others of its kind: the settings that differ, else its number."""
+    return [label_of(report, reports) for report in reports]
+
+
+def label_of(report: Report, reports: Sequence[Report]) -> str:
+    """Return the label of one of several reports; `ragopt` where it is the only one of its kind."""
+    same = [other for other in reports if alike(report, other)]
+    if len(same) == 1:
+        return "ragopt"
+    names = [name for name in report.config if name not in DESCRIBED and all(name in other.config for other in same)]
+    differ = [name for name in names if len({str(other.config[name]) for other in same}) > 1]
+    settings = ", ".join(f"{name}={report.config[name]}" for name in differ)
+    return settings or f"measurement {1 + next(at for at, other in enumerate(same) if other is report)}"
 
 
 def alike(one: Report, other: Report) -> bool:
-    """Return whether two reports are of the same job and set."""
-    return (one.job, one.set) == (other.job, other.set)
+    """Return whether two reports are of one kind: the same job, set and number of cases."""
+    return (one.job, one.set, one.n) == (other.job, other.set, other.n)
 
 
-def label_of(report: Report, same: Sequence[Report]) -> str:
-    """Return the label of one of several reports of the same job and set."""
-    if len(same) == 1:
-        return "ragopt"
-    names = dict.fromkeys(name for other in same for name in other.config)
-    differ = [name for name in names if len({str(other.config.get(name)) for other in same}) > 1]
-    settings = ", ".join(f"{name}={report.config.get(name)}" for name in differ)
-    return settings or f"measurement {1 + next(at for at, other in enumerate(same) if other is report)}"
+def firsts(reports: Sequence[Report]) -> list[Report]:
+    """Return the first report of each kind, in order."""
+    return list({(report.job, report.set, report.n): report for report in reversed(reports)}.values())[::-1]
 
 
 def section(heading: str, sentence: str, *content: Markup) -> Markup:

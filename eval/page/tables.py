@@ -91,7 +91,9 @@ def cell(interval: Interval) -> Markup:
 
 def bounds(low: str, high: str) -> Markup:
     """Return an interval in small figures."""
-    return tag("small", f"{low} – {high}")
+    return tag(
+        "small", f"{low}–{high}" if (low + high).replace(",", "").replace(".", "").isdecimal() else f"{low} to {high}"
+    )
 
 
 def facts(pairs: Sequence[tuple[str, ConfigValue]]) -> Markup:

@@ -11,7 +11,6 @@ import pytest
 
 from eval.__main__ import main
 from eval.comparison import compare, comparison_json, comparison_table
-from eval.configuration import AS_CONFIGURED
 from eval.corpus import TENANT, ingested
 from eval.datasets import read_dataset
 from eval.errors import EvaluationError
@@ -114,7 +113,6 @@ def test_an_index_is_built_once_for_settings_that_share_it(tmp_path: Path) -> No
 
     assert asyncio.run(generation_with("5")) == asyncio.run(generation_with("50"))
     assert len(list(tmp_path.glob("topics-*"))) == 1
-    assert AS_CONFIGURED == {}
 
 
 @pytest.mark.parametrize("wrong", ["nonsense=1", "top_k=none"])

@@ -24,6 +24,7 @@ from eval.direction import Direction, direction
         ("wrong_served@bound=0.05", "lower"),
         ("benign_refused", "lower"),
         ("ndcg@10.full-rrf", "neither"),
+        ("ndcg@10.full-bm25", "neither"),
         ("recall@baseline", "neither"),
         ("recall@baseline.truncated", "neither"),
         ("tokens@baseline", "neither"),
