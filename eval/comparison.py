@@ -140,7 +140,7 @@ def json_differences(metrics: Differences) -> dict[str, dict[str, float | None]]
 
 def comparison_table(comparison: Comparison, *, names: tuple[str, str] = ("first", "second")) -> str:
     """Return the comparison as lines of text: what differs in the settings, then one row per metric and segment."""
-    job = comparison.job.removesuffix(ENDING)
+    job = comparison.job.rpartition("-")[0]
     lines = [
         f"{job} on {comparison.set}, {names[0]} - {names[1]}: n={comparison.n}, seed={comparison.seed}",
         *(f"  {text}" for text in settings_apart(comparison, names)),

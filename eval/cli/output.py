@@ -36,6 +36,12 @@ def table_of(result: Result) -> str:
     return as_table(result) if isinstance(result, Report) else comparison_table(result)
 
 
+def refuse_missing_folder(path: Path) -> None:
+    """Raise `SavedError` if a file cannot be written there: said before minutes of measuring, not after."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise SavedError(f"{path}: {'is a folder' if path.is_dir() else 'its folder is not there'}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file, replacing what was there only when all of it is written. Raises: `SavedError`."""
     unfinished = path.with_name(f".{path.name}.unfinished")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from eval.cli.arguments import Commands, add_command, add_configurations, add_sets, budgets
-from eval.cli.output import Result, line_of, show, write_text
+from eval.cli.output import Result, line_of, refuse_missing_folder, show, write_text
 
 if TYPE_CHECKING:
     from eval.measuring import Job, Measure
@@ -67,12 +67,15 @@ def run(arguments: argparse.Namespace, measure: Measure[JobT], jobs: Sequence[Jo
     from eval.comparison import compare
     from eval.measuring import measured
 
+    if arguments.save:
+        refuse_missing_folder(arguments.save)
     results: list[Result] = []
     for folder in arguments.data:
         reports = measured(folder, measure, jobs, command=arguments.line)
         results += reports
         if len(reports) > 1:
             results.append(compare(*reports))
+    code = show(results, as_lines=arguments.json)
     if arguments.save:
         write_text(arguments.save, "".join(f"{line_of(result)}\n" for result in results))
-    return show(results, as_lines=arguments.json)
+    return code

@@ -132,3 +132,15 @@ def test_the_budget_of_a_context_is_not_a_setting_to_name(tmp_path: Path, capsys
     folder = written_set(tmp_path / "topics")
     assert main(["context", "--data", str(folder), "--set", "context_tokens=9"]) == 1
     assert "--budgets" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_saved_is_said_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is not there, or a folder in the file's place, ends the run with one line and no result."""
+    folder = written_set(tmp_path / "topics")
+    for path in (tmp_path / "gone" / "saved.jsonl", tmp_path):
+        assert main(["retrieval", "--data", str(folder), "--save", str(path)]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith(f"eval: {path}: ")

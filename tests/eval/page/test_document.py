@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +21,7 @@ from eval.page.sections import labels
 from eval.report import Origin, Report, as_json
 from eval.retrieval import SYSTEMS
 from tests.eval.results import report_from
+from tests.house.source import ROOT
 
 HOSTILE = '<script>alert("x")</script>'
 COMMAND = "python -m eval context --data 'a & b'"
@@ -157,3 +160,13 @@ def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytes
     saved.write_text(as_json(rankings()) + "\n", encoding="utf-8")
     assert main(["report", str(saved), "--out", str(tmp_path / "gone" / "page.html")]) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("piped", "code"), [(as_json(rankings()), 0), ("", 1)])
+def test_results_may_be_piped_in(tmp_path: Path, piped: str, code: int) -> None:
+    """Without files standard input is read; nothing there is one line that says what to do."""
+    command = [sys.executable, "-m", "eval", "report", "--out", str(tmp_path / "page.html")]
+    ended = subprocess.run(command, input=piped, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == code
+    assert (tmp_path / "page.html").exists() == (code == 0)
+    assert ("no results on standard input" in ended.stderr) == (code == 1)
