@@ -79,6 +79,8 @@ command prints what a program can read.
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
+| `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
+| `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """

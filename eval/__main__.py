@@ -6,19 +6,15 @@ Example: python -m eval context --data DIR --budgets 400,800
 from __future__ import annotations
 
 import argparse
-import asyncio
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
 
+from eval.cli import gate, page, quality, rerank
+from eval.cli.arguments import Commands, add_command, positive
+from eval.cli.output import show
 from eval.errors import EvaluationError
-from eval.report import Report, as_json, as_table
-
-if TYPE_CHECKING:
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-FAILURES_SHOWN = 3
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
         from eval.stub import main as run_stub
 
         return run_stub(argv[1:])
-    arguments = parser().parse_args(argv)
+    arguments = parser().parse_args(argv, argparse.Namespace(line=shlex.join(["python", "-m", "eval", *argv])))
     from indexes.errors import IndexingError
     from ragopt.errors import RagoptError
 
@@ -47,44 +43,15 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m eval", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = root.add_subparsers(required=True, metavar="COMMAND")
-    add_context(commands)
-    add_retrieval(commands)
-    add_rerank(commands)
+    quality.add_to(commands)
+    rerank.add_to(commands)
     add_bench(commands)
     add_crash(commands)
     add_fit_tokens(commands)
+    gate.add_to(commands)
+    page.add_to(commands)
     commands.add_parser("stub", add_help=False, help="run the provider stub: `stub --help`")
     return root
-
-
-def add_context(commands: Commands) -> None:
-    """Add `context`."""
-    command = add_command(commands, "context", "recall, precision, IoU and tokens of the packed context")
-    command.epilog = "example: python -m eval context --data shared/data/chroma_chunking --budgets 400,800"
-    add_sets(command)
-    command.add_argument("--budgets", type=budgets, default=None, metavar="N,N", help="default: 200,400,800,1600")
-    command.set_defaults(command=run_context)
-
-
-def add_retrieval(commands: Commands) -> None:
-    """Add `retrieval`."""
-    command = add_command(commands, "retrieval", "nDCG@10 and recall@20 of BM25, dense, fused and reranked search")
-    command.epilog = "example: python -m eval retrieval --data shared/data/scifact --limit 100"
-    add_sets(command)
-    command.set_defaults(command=run_retrieval)
-
-
-def add_rerank(commands: Commands) -> None:
-    """Add `rerank`."""
-    command = add_command(
-        commands, "rerank", "what a cross-encoder adds to late interaction, within its deadline or not"
-    )
-    command.epilog = (
-        "example: python -m eval rerank --data shared/data/scifact --model cross-encoder/ms-marco-MiniLM-L6-v2"
-    )
-    add_sets(command)
-    command.add_argument("--model", metavar="MODEL", help="a path, hub id or address; default: RAGOPT_RERANK_MODEL")
-    command.set_defaults(command=run_rerank)
 
 
 def add_bench(commands: Commands) -> None:
@@ -120,50 +87,6 @@ def add_fit_tokens(commands: Commands) -> None:
     command.set_defaults(command=run_fit_tokens)
 
 
-def add_command(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
-    """Return the parser of a new subcommand with the options that all have."""
-    command = commands.add_parser(name, help=summary, description=summary)
-    command.add_argument("--json", action="store_true", help="one JSON object per set")
-    command.add_argument("--seed", type=int, default=0, metavar="S", help="of everything drawn at random")
-    return command
-
-
-def add_sets(command: argparse.ArgumentParser) -> None:
-    """Add the options of a subcommand that asks the questions of data folders."""
-    command.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
-    command.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of a set")
-
-
-def run_context(arguments: argparse.Namespace) -> int:
-    """Measure contexts set by set; return 1 if a context broke the contract."""
-    from eval.context import BUDGETS, ContextJob, measure
-    from eval.datasets import read_dataset
-
-    job = ContextJob(budgets=arguments.budgets or BUDGETS, limit=arguments.limit, seed=arguments.seed)
-    reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
-    return show(reports, as_lines=arguments.json)
-
-
-def run_retrieval(arguments: argparse.Namespace) -> int:
-    """Measure rankings set by set; return 1 if a question failed."""
-    from eval.datasets import read_dataset
-    from eval.retrieval import RetrievalJob, measure
-
-    job = RetrievalJob(limit=arguments.limit, seed=arguments.seed)
-    reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
-    return show(reports, as_lines=arguments.json)
-
-
-def run_rerank(arguments: argparse.Namespace) -> int:
-    """Measure reranking set by set; return 1 if a question or the cross-encoder failed."""
-    from eval.datasets import read_dataset
-    from eval.rerank import RerankJob, measure
-
-    job = RerankJob(limit=arguments.limit, model=arguments.model, seed=arguments.seed)
-    reports = [asyncio.run(measure(read_dataset(folder), job)) for folder in arguments.data]
-    return show(reports, as_lines=arguments.json)
-
-
 def run_bench(arguments: argparse.Namespace) -> int:
     """Time what was asked for."""
     from eval.bench import SUBJECTS, BenchJob, bench
@@ -190,28 +113,6 @@ def run_fit_tokens(arguments: argparse.Namespace) -> int:
 
         return show(compare(job, arguments.compare), as_lines=arguments.json)
     return show([run(job, arguments.out)], as_lines=arguments.json)
-
-
-def show(reports: Sequence[Report], *, as_lines: bool) -> int:
-    """Print the reports and, on standard error, what must not happen and did; return 1 if anything did."""
-    for report in reports:
-        print(as_json(report) if as_lines else as_table(report))
-        if report.failures:
-            examples = "; ".join(report.failures[:FAILURES_SHOWN])
-            print(f"eval: {report.set}: {len(report.failures)} failures, for example: {examples}", file=sys.stderr)
-    return 1 if any(report.failures for report in reports) else 0
-
-
-def positive(text: str) -> int:
-    """Return a whole number of at least 1. Raises: `ArgumentTypeError`."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def budgets(text: str) -> tuple[int, ...]:
-    """Return distinct positive numbers, ascending, from `N,N`. Raises: `ArgumentTypeError`."""
-    return tuple(sorted({positive(part) for part in text.split(",")}))
 
 
 def subjects(text: str) -> tuple[str, ...]:

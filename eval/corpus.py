@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from eval.configuration import AS_CONFIGURED, Overrides, configured, index_digest
 from eval.datasets import Dataset
 from eval.errors import EvaluationError
-from eval.report import ConfigValue
 from indexes.ingest import IngestProgress
 from indexes.library import Library
-from ragopt.config import Settings, load_settings
+from ragopt.config import Settings
 from ragopt.pipeline import Pipeline
 from ragopt.wiring import open_library
 
@@ -32,19 +32,29 @@ class Corpus:
 
 
 @asynccontextmanager
-async def ingested(dataset: Dataset, *, rerank_model: str | None = None) -> AsyncIterator[Corpus]:
-    """Yield the set in an index in a temporary folder, which is gone afterwards.
+async def ingested(
+    dataset: Dataset, *, overrides: Overrides = AS_CONFIGURED, root: Path | None = None
+) -> AsyncIterator[Corpus]:
+    """Yield the set in an index of its own, below `root` or in a temporary folder that is gone afterwards.
 
-    `rerank_model` replaces the setting. Raises: `EvaluationError` if a document is not ingested.
+    Below one `root`, two configurations that shape an index alike share it: the second ingests nothing.
+    Raises: `EvaluationError` if a document is not ingested, `ConfigurationError` for a wrong override.
     """
-    with tempfile.TemporaryDirectory(prefix="ragopt-eval-") as folder:
-        # Never a configured server: what is measured here must not land among what is served.
-        settings = load_settings(data_dir=Path(folder)).model_copy(update={"qdrant_url": None})
-        if rerank_model is not None:
-            settings = settings.model_copy(update={"rerank_model": rerank_model})
+    with folder_for(dataset, overrides=overrides, root=root) as folder:
+        settings = configured(folder, overrides)
         async with open_library(settings) as (library, pipeline):
             await ingest(library, dataset)
             yield Corpus(library, pipeline, settings)
+
+
+@contextmanager
+def folder_for(dataset: Dataset, *, overrides: Overrides, root: Path | None) -> Iterator[Path]:
+    """Yield the folder of an index: below `root` one per set and index settings, without it a temporary one."""
+    if root is None:
+        with tempfile.TemporaryDirectory(prefix="ragopt-eval-") as folder:
+            yield Path(folder)
+    else:
+        yield root / f"{dataset.name}-{index_digest(configured(root, overrides))}"
 
 
 async def ingest(library: Library, dataset: Dataset) -> None:
@@ -59,11 +69,3 @@ async def ingest(library: Library, dataset: Dataset) -> None:
     for result in results:
         if result.error is not None:
             raise EvaluationError(f"{dataset.name}: document {result.id!r} was not ingested: {result.error.detail}")
-
-
-def index_config(settings: Settings) -> dict[str, ConfigValue]:
-    """Return what shaped the index, for a report."""
-    return {
-        "chunk_tokens": settings.chunk_tokens,
-        "embedding_model": settings.embedding_model or "all-MiniLM-L6-v2",
-    }

@@ -7,6 +7,7 @@ corpus-id, score, with header) and `spans` {query_id, doc_id, start, end, text} 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -193,3 +194,13 @@ def lines_of(path: Path) -> list[str]:
         raise DatasetError(f"{path}: {error}") from error
     # Not splitlines: the other line ends of Unicode belong to the text of a JSON string.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def digest_of(dataset: Dataset) -> str:
+    """Return 16 hex digits that change with the set's documents, questions and judgements; its name is not in it."""
+    digest = hashlib.sha256()
+    for part in (*dataset.documents, *dataset.queries, *sorted(dataset.references.items())):
+        digest.update(repr(part).encode())
+    for query_id, grades in sorted(dataset.qrels.items()):
+        digest.update(repr((query_id, sorted(grades.items()))).encode())
+    return digest.hexdigest()[:16]

@@ -1,8 +1,10 @@
 """Everything the evaluation raises on purpose.
 
 EvaluationError
-├── DatasetError      a data folder is not in the format; names file and line
-└── BenchError        a measurement could not be made: the service did not start, or answered with an error
+├── DatasetError        a data folder is not in the format; names file and line
+├── BenchError          a measurement could not be made: the service did not start, or answered with an error
+├── ConfigurationError  a setting named on the command line is not there, or its value is wrong
+└── SavedError          a file of saved results cannot be read, or no longer fits what it is compared with
 """
 
 from __future__ import annotations
@@ -18,3 +20,11 @@ class DatasetError(EvaluationError):
 
 class BenchError(EvaluationError):
     """A measurement could not be made."""
+
+
+class ConfigurationError(EvaluationError):
+    """A setting that was named for a measurement is not there, or its value is wrong."""
+
+
+class SavedError(EvaluationError):
+    """A file of saved results cannot be read, or what it was measured on has changed."""

@@ -89,24 +89,19 @@ def length(spans: Iterable[Span]) -> int:
 def ndcg_at(ranking: Sequence[str], grades: Mapping[str, int], *, k: int) -> float:
     """Return nDCG of the first `k` of a ranking without repeats, in [0, 1]; 0 if nothing is relevant.
 
-    The gain of a grade is 2^grade - 1, the discount of a rank log2(1 + rank), rank from 1; the ideal is
+    The gain of a grade is the grade itself, the discount of a rank log2(1 + rank), rank from 1; the ideal is
     the best ranking of all graded documents. A document without a grade, or with one below 0, gains 0.
+    It is what trec_eval calls `ndcg_cut`, so that it compares with published figures.
 
-    Source: Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS 20(4), 2002;
-    the gain is that of Burges et al., "Learning to Rank using Gradient Descent", ICML 2005. With grades 0
-    and 1 it is what trec_eval, whose gain is the grade itself, gives too.
+    Source: Järvelin, Kekäläinen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS 20(4), 2002.
+    The other gain in use, 2^grade - 1 (Burges et al., ICML 2005), gives the same where grades are 0 and 1.
     """
-    ideal = sorted((gain(grade) for grade in grades.values()), reverse=True)
+    ideal = sorted((max(grade, 0) for grade in grades.values()), reverse=True)
     best = discounted(ideal[:k])
-    return discounted([gain(grades.get(item, 0)) for item in ranking[:k]]) / best if best else 0.0
+    return discounted([max(grades.get(item, 0), 0) for item in ranking[:k]]) / best if best else 0.0
 
 
-def gain(grade: int) -> float:
-    """Return 2^grade - 1, 0 for a grade below 0. Source: as `ndcg_at`."""
-    return 2.0 ** max(grade, 0) - 1.0
-
-
-def discounted(gains: Sequence[float]) -> float:
+def discounted(gains: Sequence[int]) -> float:
     """Return the sum of gains, each divided by log2(1 + rank), rank from 1. Source: as `ndcg_at`."""
     return sum(value / math.log2(1 + rank) for rank, value in enumerate(gains, start=1))
 
@@ -120,3 +115,11 @@ def recall_at(ranking: Sequence[str], grades: Mapping[str, int], *, k: int) -> f
     """
     relevant = {item for item, grade in grades.items() if grade > 0}
     return len(relevant.intersection(ranking[:k])) / len(relevant) if relevant else 0.0
+
+
+def reciprocal_rank_at(ranking: Sequence[str], grades: Mapping[str, int], *, k: int) -> float:
+    """Return 1 / rank of the first relevant document, one graded above 0, rank from 1; 0 if none is in the first `k`.
+
+    Its mean over questions is MRR@k. Source: Voorhees, "The TREC-8 Question Answering Track Report", 1999.
+    """
+    return next((1 / rank for rank, item in enumerate(ranking[:k], start=1) if grades.get(item, 0) > 0), 0.0)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
-from eval.intervals import Interval
+from eval.intervals import Interval, bootstrap
 
 Metrics: TypeAlias = Mapping[str, Interval]
 ConfigValue: TypeAlias = str | int | float | bool | None
 Row = TypeVar("Row")
+
+DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,59 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Cases:
+    """What each case of a set scored, so that two measurements can be compared case by case.
+
+    ids: distinct, in the order asked. segments: of the same cases, "" where there are no parts.
+    values: metric to one number per case in that order, rounded as `as_json` writes it.
+    """
+
+    ids: tuple[str, ...]
+    segments: tuple[str, ...]
+    values: Mapping[str, tuple[float, ...]]
+
+    def metrics(self, *, seed: int) -> Metrics:
+        """Return the mean of each metric over the cases, with its interval."""
+        return {name: bootstrap(column, seed=seed) for name, column in self.values.items()}
+
+    def by_segment(self) -> dict[str, Cases]:
+        """Return the cases of each segment, by name; {} if there are not two segments."""
+        places = by_segment(range(len(self.ids)), self.segments)
+        return {name: self._at(part) for name, part in places.items()}
+
+    def _at(self, places: Sequence[int]) -> Cases:
+        return Cases(
+            ids=tuple(self.ids[at] for at in places),
+            segments=tuple(self.segments[at] for at in places),
+            values={name: tuple(column[at] for at in places) for name, column in self.values.items()},
+        )
+
+
+def rounded(values: Sequence[float]) -> tuple[float, ...]:
+    """Return the numbers with 6 digits after the point: what is saved equals what is measured again."""
+    return tuple(round(float(value), DIGITS) for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What it takes to measure a report again.
+
+    data: the set's folder, absolute. digest: of the set's content. limit: questions asked at most,
+    None for all. command: as it was typed.
+    """
+
+    data: str
+    digest: str
+    limit: int | None
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one job measured on one set.
 
     n: cases. config: what it was measured with. failures: what must never happen and did, each with
-    an example; a job with any exits 1.
+    an example; a job with any exits 1. cases: None where the metrics are not means over cases.
     """
 
     job: str
@@ -38,6 +88,8 @@ class Report:
     metrics: Metrics
     segments: Mapping[str, Segment] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+    cases: Cases | None = None
+    origin: Origin | None = None
 
 
 def by_segment(rows: Sequence[Row], segments: Sequence[str]) -> dict[str, list[Row]]:
@@ -51,8 +103,25 @@ def by_segment(rows: Sequence[Row], segments: Sequence[str]) -> dict[str, list[R
     return {name or "other": part for name, part in parts.items()} if len(parts) > 1 else {}
 
 
+def segments_of(cases: Cases, *, seed: int) -> dict[str, Segment]:
+    """Return the metrics of each segment, by name; {} if there are not two segments."""
+    return {name: Segment(len(part.ids), part.metrics(seed=seed)) for name, part in cases.by_segment().items()}
+
+
+def with_columns(report: Report, columns: Mapping[str, tuple[float, ...]]) -> Report:
+    """Return a report that has cases with further values of the same cases, and their metrics, at the end."""
+    if report.cases is None:
+        raise ValueError("a report without cases takes no columns")
+    cases = replace(report.cases, values={**report.cases.values, **columns})
+    metrics, segments = cases.metrics(seed=report.seed), segments_of(cases, seed=report.seed)
+    return replace(report, cases=cases, metrics=metrics, segments=segments)
+
+
 def as_json(report: Report) -> str:
-    """Return the report as one line of JSON: the pinned keys, then `segments` and `failures` where there are any."""
+    """Return the report as one line of JSON.
+
+    The pinned keys, then `segments`, `failures`, `origin` and, last because it is long, `cases`, each where it is.
+    """
     fields: dict[str, object] = {
         "job": report.job,
         "set": report.set,
@@ -68,13 +137,17 @@ def as_json(report: Report) -> str:
         }
     if report.failures:
         fields["failures"] = list(report.failures)
+    if report.origin:
+        fields["origin"] = asdict(report.origin)
+    if report.cases:
+        fields["cases"] = asdict(report.cases)
     return json.dumps(fields, ensure_ascii=False)
 
 
 def json_metrics(metrics: Metrics) -> dict[str, dict[str, float]]:
     """Return the metrics as `{name: {"value", "low", "high"}}`, rounded to 6 digits after the point."""
     return {
-        name: {key: round(getattr(interval, key), 6) for key in ("value", "low", "high")}
+        name: {key: round(getattr(interval, key), DIGITS) for key in ("value", "low", "high")}
         for name, interval in metrics.items()
     }
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
+from eval.configuration import index_config
 from eval.context import sent_spans, spans_of
-from eval.corpus import TENANT, index_config, ingested
+from eval.corpus import TENANT, ingested
 from eval.datasets import Dataset, Query
 from eval.errors import DatasetError
 from eval.intervals import Interval, bootstrap, paired_difference, percentile_of
@@ -101,7 +102,8 @@ async def measure(dataset: Dataset, job: RerankJob) -> Report:
     asked = cases(dataset)[: job.limit]
     if not asked:
         raise DatasetError(f"{dataset.name}: no question has reference spans or a relevant document")
-    async with ingested(dataset, rerank_model=job.model) as corpus:
+    overrides = {} if job.model is None else {"rerank_model": job.model}
+    async with ingested(dataset, overrides=overrides) as corpus:
         settings = corpus.settings
         watched = [
             Watched(late_interaction if name == "late" else corpus.pipeline.rerank, name)

@@ -6,17 +6,18 @@ Builds its own index in a temporary folder; one search of the serving pipeline g
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from tqdm import tqdm
 
-from eval.corpus import TENANT, Corpus, index_config, ingested
+from eval.configuration import Overrides, config_of
+from eval.corpus import TENANT, Corpus, ingested
 from eval.datasets import Dataset, Query
 from eval.errors import DatasetError
-from eval.intervals import Interval, bootstrap, paired_difference
-from eval.metrics import ndcg_at, recall_at
-from eval.report import Metrics, Report, Segment, by_segment
+from eval.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from eval.report import Cases, Metrics, Report, rounded, segments_of
 from indexes.errors import IndexingError
 from indexes.fusion import settled
 from indexes.records import Hit
@@ -30,41 +31,45 @@ from ragopt.telemetry import Trace
 Rankings: TypeAlias = Mapping[str, Sequence[str]]
 
 SYSTEMS = ("bm25", "dense", "rrf", "full")
-DIFFERENCES = (("full", "rrf"), ("full", "bm25"))
+DIFFERENCES = (("full", "rrf"), ("full", "bm25"), ("full", "dense"))
 NDCG_DEPTH = 10
-RECALL_DEPTH = 20
+RANK_DEPTH = 10
+RECALL_DEPTHS = (5, 10, 20)
 # More than the service keeps: 20 documents need more than 50 chunks.
 TOP_K = 200
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalJob:
-    """What to measure: `limit` questions, None for all; `top_k` fused hits of each."""
+    """What to measure: `limit` questions, None for all; `top_k` fused hits of each, unless `overrides` say how many.
+
+    overrides: settings that are not as configured.
+    """
 
     limit: int | None = None
     top_k: int = TOP_K
     seed: int = 0
+    overrides: Overrides = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One question, its scores by system. A question that failed scores 0 and carries its problem."""
+    """One question, its scores by metric. A question that failed scores 0 and carries its problem."""
 
     query: Query
-    ndcg: Mapping[str, float]
-    recall: Mapping[str, float]
+    scores: Mapping[str, float]
     problem: str | None = None
 
 
-async def measure(dataset: Dataset, job: RetrievalJob) -> Report:
-    """Return the report of one set, over its questions that have a relevant document.
+async def measure(dataset: Dataset, job: RetrievalJob, *, root: Path | None = None) -> Report:
+    """Return the report of one set, over its questions that have a relevant document. `root`: as in `ingested`.
 
     Raises: `DatasetError` if no question has one, `EvaluationError` if a document is not ingested.
     """
     asked = answerable(dataset)[: job.limit]
     if not asked:
         raise DatasetError(f"{dataset.name}: no question has a relevant document: `qrels.tsv` is missing or names none")
-    async with ingested(dataset) as corpus:
+    async with ingested(dataset, overrides=job.overrides, root=root) as corpus:
         outcomes = [
             await ask(corpus.pipeline, question_of(query, dataset, job=job, corpus=corpus), query=query, grades=grades)
             for query, grades in tqdm(asked, desc=f"ask {dataset.name}")
@@ -79,8 +84,9 @@ def answerable(dataset: Dataset) -> list[tuple[Query, Mapping[str, int]]]:
 
 
 def question_of(query: Query, dataset: Dataset, *, job: RetrievalJob, corpus: Corpus) -> Question:
-    """Return what is asked: `top_k` of the job, the other knobs as configured."""
-    knobs = replace(corpus.settings.knobs(), top_k=job.top_k)
+    """Return what is asked: `top_k` of the job unless it is overridden, the other knobs as configured."""
+    knobs = corpus.settings.knobs()
+    knobs = knobs if "top_k" in job.overrides else replace(knobs, top_k=job.top_k)
     return Question(text=query.text, tenant=TENANT, collection=dataset.name, knobs=knobs)
 
 
@@ -90,12 +96,16 @@ async def ask(pipeline: Pipeline, question: Question, *, query: Query, grades: M
         rankings, problem = await searched(pipeline, question, trace=Trace(request_id=query.id)), None
     except (RagoptError, IndexingError) as error:
         rankings, problem = dict.fromkeys(SYSTEMS, ()), f"question {query.id!r}: {error}"
-    return Outcome(
-        query,
-        ndcg={name: ndcg_at(rankings[name], grades, k=NDCG_DEPTH) for name in SYSTEMS},
-        recall={name: recall_at(rankings[name], grades, k=RECALL_DEPTH) for name in SYSTEMS},
-        problem=problem,
-    )
+    return Outcome(query, scores_of(rankings, grades), problem)
+
+
+def scores_of(rankings: Rankings, grades: Mapping[str, int]) -> dict[str, float]:
+    """Return `ndcg@10.S`, `mrr@10.S` and `recall@5|10|20.S` of one question for each system S."""
+    scores = {f"ndcg@{NDCG_DEPTH}.{name}": ndcg_at(rankings[name], grades, k=NDCG_DEPTH) for name in SYSTEMS}
+    scores |= {f"mrr@{RANK_DEPTH}.{name}": reciprocal_rank_at(rankings[name], grades, k=RANK_DEPTH) for name in SYSTEMS}
+    for depth in RECALL_DEPTHS:
+        scores |= {f"recall@{depth}.{name}": recall_at(rankings[name], grades, k=depth) for name in SYSTEMS}
+    return scores
 
 
 async def searched(pipeline: Pipeline, question: Question, *, trace: Trace) -> Rankings:
@@ -131,29 +141,37 @@ def by_best_chunk(scored: Iterable[tuple[str, float | None]]) -> list[str]:
 
 def report_of(outcomes: Sequence[Outcome], dataset: Dataset, *, job: RetrievalJob, settings: Settings) -> Report:
     """Return the report of one set, with a segment for each part of it if it has more than one."""
-    parts = by_segment(outcomes, [outcome.query.segment for outcome in outcomes])
+    cases = cases_of(outcomes)
+    config = config_of(settings, job.overrides)
+    if "top_k" not in job.overrides:
+        config["top_k"] = job.top_k
     return Report(
         job="retrieval",
         set=dataset.name,
         n=len(outcomes),
         seed=job.seed,
-        # A title is stored with its document, and neither embedded nor a BM25 term.
-        config={**index_config(settings), "top_k": job.top_k, "indexed": "title, headings, text"},
-        metrics=metrics_of(outcomes, seed=job.seed),
-        segments={name: Segment(len(part), metrics_of(part, seed=job.seed)) for name, part in parts.items()},
+        config={**config, "indexed": "title, headings, text"},
+        metrics=cases.metrics(seed=job.seed),
+        segments=segments_of(cases, seed=job.seed),
         failures=tuple(outcome.problem for outcome in outcomes if outcome.problem is not None),
+        cases=cases,
     )
 
 
-def metrics_of(outcomes: Sequence[Outcome], *, seed: int) -> Metrics:
-    """Return `ndcg@10.S` and `recall@20.S` for each system S, means over questions, and `ndcg@10.S-T`.
+def cases_of(outcomes: Sequence[Outcome]) -> Cases:
+    """Return the scores of every question, and `ndcg@10.S-T`: S - T, question by question.
 
-    The last is the mean of S - T, its interval over questions as pairs: without 0 in it, S and T differ.
+    The mean of the last has an interval over questions as pairs: without 0 in it, S and T differ.
     """
-    ndcg = {name: [outcome.ndcg[name] for outcome in outcomes] for name in SYSTEMS}
-    recall = {name: [outcome.recall[name] for outcome in outcomes] for name in SYSTEMS}
-    metrics: dict[str, Interval] = {f"ndcg@{NDCG_DEPTH}.{name}": bootstrap(ndcg[name], seed=seed) for name in SYSTEMS}
-    metrics |= {f"recall@{RECALL_DEPTH}.{name}": bootstrap(recall[name], seed=seed) for name in SYSTEMS}
+    names = outcomes[0].scores if outcomes else ()
+    columns = {name: rounded([outcome.scores[name] for outcome in outcomes]) for name in names}
     for ours, theirs in DIFFERENCES:
-        metrics[f"ndcg@{NDCG_DEPTH}.{ours}-{theirs}"] = paired_difference(ndcg[ours], ndcg[theirs], seed=seed)
-    return metrics
+        pairs = zip(columns[f"ndcg@{NDCG_DEPTH}.{ours}"], columns[f"ndcg@{NDCG_DEPTH}.{theirs}"], strict=True)
+        columns[f"ndcg@{NDCG_DEPTH}.{ours}-{theirs}"] = rounded([a - b for a, b in pairs])
+    asked = [outcome.query for outcome in outcomes]
+    return Cases(tuple(query.id for query in asked), tuple(query.segment for query in asked), columns)
+
+
+def metrics_of(outcomes: Sequence[Outcome], *, seed: int) -> Metrics:
+    """Return the means over questions of all that `cases_of` gives. Raises: `ValueError` for none."""
+    return cases_of(outcomes).metrics(seed=seed)

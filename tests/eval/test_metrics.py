@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import ir_measures
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.metrics import Overlap, length, merged, ndcg_at, overlap, recall_at, shared_length
+from eval.metrics import Overlap, length, merged, ndcg_at, overlap, recall_at, reciprocal_rank_at, shared_length
 from indexes.records import Span
 
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])))
@@ -86,9 +87,9 @@ def test_merged_spans_are_ascending_disjoint_and_cover_the_same(parts: list[Span
 
 
 def test_ndcg_of_a_known_ranking() -> None:
-    """Grades 3, none, 1 against the ideal 3, 2, 1: gains 7, 3, 1 over the logarithms of 2, 3, 4 to base 2."""
-    ideal = 7 + 3 / math.log2(3) + 1 / 2
-    assert ndcg_at(["a", "x", "c"], {"a": 3, "b": 2, "c": 1}, k=10) == pytest.approx((7 + 1 / 2) / ideal)
+    """Grades 3, none, 1 against the ideal 3, 2, 1, over the logarithms of 2, 3, 4 to base 2."""
+    ideal = 3 + 2 / math.log2(3) + 1 / 2
+    assert ndcg_at(["a", "x", "c"], {"a": 3, "b": 2, "c": 1}, k=10) == pytest.approx((3 + 1 / 2) / ideal)
     assert ndcg_at(["x", "a"], {"a": 1}, k=10) == pytest.approx(1 / math.log2(3))
 
 
@@ -109,6 +110,7 @@ def test_rankings_without_a_chance_score_zero() -> None:
     """An empty ranking scores 0, and so does any ranking where nothing is relevant."""
     for ranking, grades in (([], {"a": 1}), (["a"], {}), (["a"], {"a": 0}), (["a"], {"a": -1})):
         assert (ndcg_at(ranking, grades, k=10), recall_at(ranking, grades, k=20)) == (0, 0)
+        assert reciprocal_rank_at(ranking, grades, k=10) == 0
 
 
 @given(rankings, graded, depths)
@@ -128,3 +130,24 @@ def test_a_better_document_earlier_never_lowers_ndcg(ranking: list[str], grades:
         swapped = [*ranking[:at], first, second, *ranking[at + 2 :]]
         assert ndcg_at(swapped, grades, k=k) >= ndcg_at(ranking, grades, k=k) - 1e-12
     assert recall_at(ranking, grades, k=k) <= recall_at(ranking, grades, k=k + 1)
+
+
+def test_the_reciprocal_rank_is_that_of_the_first_relevant_document() -> None:
+    """The first relevant document at rank 3 gives a third, whatever follows; at a depth of 2 it gives nothing."""
+    grades = {"x": 0, "c": 1, "d": 3}
+    assert reciprocal_rank_at(["x", "y", "c", "d"], grades, k=10) == pytest.approx(1 / 3)
+    assert reciprocal_rank_at(["x", "y", "c", "d"], grades, k=2) == 0
+
+
+@given(rankings, graded, depths)
+def test_ranking_scores_are_those_of_trec_eval(ranking: list[str], grades: dict[str, int], k: int) -> None:
+    """nDCG, recall and reciprocal rank at any depth are what ir_measures, over trec_eval, gives."""
+    nobody = [ir_measures.Qrel("q", "nobody", 0)]  # trec_eval leaves out a question without a judgement
+    qrels = [ir_measures.Qrel("q", item, grade) for item, grade in grades.items()]
+    run = [ir_measures.ScoredDoc("q", item, -float(rank)) for rank, item in enumerate(ranking)]
+    nobodys = [ir_measures.ScoredDoc("q", "nobody", -100.0)]
+    measures = [ir_measures.nDCG @ k, ir_measures.R @ k, ir_measures.RR @ k]
+    theirs = ir_measures.calc_aggregate(measures, qrels + nobody, run + nobodys)
+    assert ndcg_at(ranking, grades, k=k) == pytest.approx(theirs[ir_measures.nDCG @ k])
+    assert recall_at(ranking, grades, k=k) == pytest.approx(theirs[ir_measures.R @ k])
+    assert reciprocal_rank_at(ranking, grades, k=k) == pytest.approx(theirs[ir_measures.RR @ k])

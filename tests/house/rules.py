@@ -60,9 +60,12 @@ HEAVY = frozenset(
     }
 )
 # Where a command imports what only it needs, so that the others start at once.
-COMMANDS = ("ragopt/cli/", "ragopt/cli.py", "ragopt/__main__.py", "eval/__main__.py")
+COMMANDS = ("ragopt/cli/", "ragopt/cli.py", "ragopt/__main__.py", "eval/__main__.py", "eval/cli/")
 COMMAND_IMPORTS = frozenset({"fastapi", "uvicorn", "ragopt", "indexes", "eval"})
-PRINTERS = ("ragopt/cli/", "ragopt/cli.py", "ragopt/__main__.py", "eval/__main__.py", "eval/stub/__main__.py")
+PRINTERS = (
+    *("ragopt/cli/", "ragopt/cli.py", "ragopt/__main__.py"),
+    *("eval/__main__.py", "eval/cli/", "eval/stub/__main__.py"),
+)
 
 VAGUE_MODULE = re.compile(r"_?(utils?|helpers?|common|misc|managers?|base|core|shared|stuff|lib)$")
 VAGUE_CLASS = re.compile(r"(Manager|Helper|Utils?|Processor|Wrapper)$")

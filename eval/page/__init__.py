@@ -1,0 +1,1 @@
+"""One HTML page from saved results: no script, no network, readable in light and dark and on a phone."""
