@@ -31,14 +31,14 @@ class Batches:
 
     async def upload(self, request: Request) -> Json:
         """Keep an uploaded file. Raises: `BadRequestError`."""
-        form = await request.form()
-        given, purpose = form.get("file"), form.get("purpose")
-        if not isinstance(given, UploadFile) or purpose != "batch":
-            raise BadRequestError("file and purpose are required; the stub knows the purpose batch")
-        data = await given.read()
+        async with request.form() as form:
+            given, purpose = form.get("file"), form.get("purpose")
+            if not isinstance(given, UploadFile) or purpose != "batch":
+                raise BadRequestError("file and purpose are required; the stub knows the purpose batch")
+            data, name = await given.read(), given.filename or "batch.jsonl"
         if len(data) > self.state.options.batch_limits.openai_bytes:
             raise BadRequestError("file: larger than a batch file may be")
-        stored = StoredFile(self._id("file-"), given.filename or "batch.jsonl", "batch", data, self.state.now())
+        stored = StoredFile(self._id("file-"), name, "batch", data, self.state.now())
         self.files[stored.id] = stored
         return stored.shown()
 

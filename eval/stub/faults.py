@@ -31,6 +31,7 @@ FAULTS: Mapping[str, str] = {
     "sse_error": "an error event instead of the answer, with HTTP 200",
     "sse_error_late": "half of the answer, then an error event",
     "bad_json": "an event that is not JSON",
+    "other_shape": "HTTP 200 with JSON that is no answer, as from a gateway's status page",
     "html200": "HTTP 200 with an HTML page, as from a captive portal",
     "huge_chunk": "a whole answer of 1 MB in a single event",
     "split_utf8": "a whole answer in writes of three bytes, characters cut in two",

@@ -18,6 +18,7 @@ from eval.stub.dialects import Frames
 DRIP_S = 0.05
 EVENT_STREAM = "text/event-stream"
 BAD_EVENT = b"event: content_block_delta\ndata: {not json\n\n"
+OTHER_SHAPE: Json = {"status": "ok"}
 SPLIT_BYTES = 3
 
 
@@ -131,6 +132,7 @@ def stream_script(frames: Frames, fault: str) -> Script:
         "sse_error": [*opening, frames.error],
         "sse_error_late": [*opening, *half, frames.error],
         "bad_json": [*opening, BAD_EVENT],
+        "other_shape": [f"event: status\ndata: {json.dumps(OTHER_SHAPE)}\n\n".encode()],
         "duplicate_usage": [*opening, *words, *closing[:-1], closing[-2], closing[-1]],
         "wrong_order": [*opening, *half, *closing[:-1], *words[len(half) :], closing[-1]],
     }
@@ -151,6 +153,7 @@ def whole_script(body: Json, fault: str) -> Script:
         "cut": [half],
         "cut_early": [half],
         "bad_json": [b"{not json}"],
+        "other_shape": [json.dumps(OTHER_SHAPE).encode()],
     }
     return list(split(data)) if fault == "split_utf8" else told.get(fault, [data])
 

@@ -66,7 +66,8 @@ ANTHROPIC_LARGEST_MINIMUM = 4096
 ANTHROPIC_EFFORTS: dict[str, tuple[Effort, ...]] = {
     "claude-": (),
     "opus-4-5": ("low", "medium", "high"),
-    "4-6": ("low", "medium", "high", "max"),
+    "opus-4-6": ("low", "medium", "high", "max"),
+    "sonnet-4-6": ("low", "medium", "high", "max"),
     "opus-4-7": ("low", "medium", "high", "xhigh", "max"),
     "opus-4-8": ("low", "medium", "high", "xhigh", "max"),
     "claude-opus-5": ("low", "medium", "high", "xhigh", "max"),

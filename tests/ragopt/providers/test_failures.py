@@ -9,8 +9,18 @@ import httpx2
 import openai
 import pytest
 
-from ragopt.errors import ProviderProtocolError
-from ragopt.providers.failures import JUDGED_BY_STATUS, KIND_BY_CLASS, translate
+from ragopt.errors import (
+    KeyRefused,
+    PromptTooLong,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderProtocolError,
+    ProviderRejected,
+    ProviderThrottled,
+    ProviderUnavailable,
+    QuotaSpent,
+)
+from ragopt.providers.failures import JUDGED_BY_STATUS, KIND_BY_CLASS, kind_of_answer, shown, translate
 
 
 @pytest.mark.parametrize("root", [openai.OpenAIError, anthropic.AnthropicError])
@@ -60,3 +70,37 @@ def test_unknown_error_is_a_protocol_error() -> None:
     error = translate(KeyError("surprise"), provider="openai")
     assert isinstance(error, ProviderProtocolError)
     assert "KeyError" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "message", "kind"),
+    [
+        (429, {"rate_limit_exceeded"}, "", ProviderThrottled),
+        (429, {"insufficient_quota", "rate_limit_exceeded"}, "", QuotaSpent),
+        (400, {"invalid_request_error", "billing_error"}, "", QuotaSpent),
+        (400, {"invalid_request_error"}, "Your credit balance is too low to access the API", QuotaSpent),
+        (400, {"invalid_request_error"}, "prompt is too long: 205547 tokens > 200000 maximum", PromptTooLong),
+        (400, {"invalid_request_error"}, "input length and `max_tokens` exceed context limit", PromptTooLong),
+        (400, {"context_length_exceeded"}, "", PromptTooLong),
+        (400, {"invalid_request_error"}, "messages: at least one message is required", ProviderRejected),
+        (200, {"overloaded_error"}, "", ProviderOverloaded),
+        (200, {"invalid_request_error"}, "", ProviderRejected),
+        (200, {"server_error"}, "", ProviderUnavailable),
+        (503, {"server_is_overloaded"}, "", ProviderOverloaded),
+        (529, set(), "", ProviderOverloaded),
+        (403, {"organization_on_hold"}, "", KeyRefused),
+        (418, set(), "", ProviderRejected),
+        (520, set(), "", ProviderUnavailable),
+        (302, set(), "", ProviderProtocolError),
+    ],
+)
+def test_error_answer_is_classed_by_code_then_status(
+    status: int, codes: set[str], message: str, kind: type[ProviderError]
+) -> None:
+    """The same code comes with several statuses and inside streams; a sentence decides where nothing else does."""
+    assert kind_of_answer(status, frozenset(codes), message=message) is kind
+
+
+def test_what_looks_like_a_key_is_not_shown() -> None:
+    """A provider that echoes a key does not get it into our log."""
+    assert shown("Incorrect API key provided: sk-proj-abcdef123456.") == "Incorrect API key provided: sk-…."
