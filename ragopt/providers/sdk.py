@@ -90,28 +90,41 @@ class Dialect(Protocol[Event, Answer]):
         """Return what keeps the answer of one call."""
 
 
-async def relayed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
-    """Yield the deltas of one call, then `Completed`; one delta where the model does not stream.
+def relayed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Return the deltas of one call, then `Completed`; one delta where the model does not stream.
 
     Raises: `ProviderError` subclasses only. Closing the iterator closes the connection.
     """
-    # Importing an SDK takes a second, once: not at the expense of the call's time.
-    await dialect.connected()
-    call = Call.start(dialect.name, timeout_s=request.timeout_s)
+    return streamed(dialect, request) if request.capabilities.streaming else whole(dialect, request)
+
+
+async def streamed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Yield the deltas as they come, then `Completed`."""
+    call = await begun(dialect, request)
     reply = dialect.reply()
-    if request.capabilities.streaming:
-        async with call.opened(dialect.open_stream(request)) as (head, events):
-            async for event in events:
-                if text := call.read(reply.take, event):
-                    yield TextDelta(text)
-        yield reply.completed(request, head)
-        return
+    async with call.opened(dialect.open_stream(request)) as (head, events):
+        async for event in events:
+            if text := call.read(reply.take, event):
+                yield TextDelta(text)
+    yield reply.completed(request, head)
+
+
+async def whole(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Yield the whole text, if there is some, then `Completed`; nothing of an answer that is not complete."""
+    call = await begun(dialect, request)
+    reply = dialect.reply()
     head, answer = await call.run(dialect.ask_whole(request))
     text = call.read(reply.take_whole, answer)
     completed = reply.completed(request, head)
     if text:
         yield TextDelta(text)
     yield completed
+
+
+async def begun(dialect: Dialect[Event, Answer], request: CompletionRequest) -> Call:
+    """Return the call with its time running; a client is there by then: importing an SDK takes a second, once."""
+    await dialect.connected()
+    return Call.start(dialect.name, timeout_s=request.timeout_s)
 
 
 Client = TypeVar("Client", bound=SdkClient)

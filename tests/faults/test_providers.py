@@ -85,7 +85,7 @@ def stub() -> Iterator[StubServer]:
 
 def timeout_for(fault: str) -> float:
     """Return a short timeout for what never ends and one that never fires for the rest."""
-    return 0.3 if fault in ENDLESS else 10
+    return 1 if fault in ENDLESS else 10
 
 
 def deployed(name: str, stub: StubServer, *, fault: str, dialect: str = "openai") -> Deployment:
@@ -206,7 +206,7 @@ def test_endless_call_ends_in_time_and_hangs_up(stub: StubServer, dialect: str, 
     before = len(stub.calls)
     found = outcomes(dialect, stub, sorted(ENDLESS), streaming=streaming)
     assert {type(came.error) for came in found.values()} == {ProviderTimeout}
-    assert all("within 0.3 s" in str(came.error) for came in found.values())
+    assert all("within 1 s" in str(came.error) for came in found.values())
     assert stub.all_left(stub.calls[before:])
 
 
@@ -370,8 +370,8 @@ def test_slow_consumer_is_not_cancelled_by_the_call_timeout(stub: StubServer) ->
         provider = provider_for("openai", stub)
         said = "nothing"
         try:
-            async for _ in provider.stream(call("stub-drip", timeout_s=0.1)):
-                await asyncio.sleep(0.15)
+            async for _ in provider.stream(call("stub-drip", timeout_s=1)):
+                await asyncio.sleep(1.05)
                 said = "worked to the end"
         except ProviderUnavailable:
             return said

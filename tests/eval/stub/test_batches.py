@@ -116,30 +116,25 @@ def test_openai_batch_is_cancelled_half_way(stub: StubServer, openai_client: ope
     assert rows(openai_client, now.error_file_id)[0]["error"]["code"] == "batch_cancelled"
 
 
-@pytest.mark.parametrize(
-    ("lines", "code"),
-    [
-        ([], "empty_file"),
-        ([b"{"], "invalid_json_line"),
-        ([line("a", method="GET")], "invalid_method"),
-        ([line("a", url="/v1/embeddings")], "invalid_url"),
-        ([line("a"), line("a")], "duplicate_custom_id"),
-        ([line("a", "gpt-4o"), line("b", "gpt-4o-mini")], "mismatched_model"),
-        ([line(str(n)) for n in range(4)], "too_many_tasks"),
-        ([b'{"method": "POST"}'], "missing_required_parameter"),
-    ],
-)
-def test_openai_batch_with_a_wrong_file_fails(
-    stub: StubServer, openai_client: openai.OpenAI, lines: Sequence[bytes], code: str
-) -> None:
-    """The batch is created and fails as a whole when it is validated; the error names the line."""
-    batch = started(openai_client, lines)
-    assert batch.status == "validating"
+def test_openai_batch_with_a_wrong_file_fails(stub: StubServer, openai_client: openai.OpenAI) -> None:
+    """The batch is created and fails as a whole when it is validated; the error says what is wrong."""
+    wrong = {
+        "empty_file": [],
+        "invalid_json_line": [b"{"],
+        "invalid_method": [line("a", method="GET")],
+        "invalid_url": [line("a", url="/v1/embeddings")],
+        "duplicate_custom_id": [line("a"), line("a")],
+        "mismatched_model": [line("a", "gpt-4o"), line("b", "gpt-4o-mini")],
+        "too_many_tasks": [line(str(n)) for n in range(4)],
+        "missing_required_parameter": [b'{"method": "POST"}'],
+    }
+    batches = {code: started(openai_client, lines) for code, lines in wrong.items()}
+    assert {batch.status for batch in batches.values()} == {"validating"}
     stub.advance(20)
-    failed = openai_client.batches.retrieve(batch.id)
-    assert failed.status == "failed"
-    assert code in {error.code for error in failed.errors.data}
-    assert (failed.output_file_id, failed.error_file_id) == (None, None)
+    failed = {code: openai_client.batches.retrieve(batch.id) for code, batch in batches.items()}
+    assert {batch.status for batch in failed.values()} == {"failed"}
+    assert {code: batch.errors.data[0].code for code, batch in failed.items()} == {code: code for code in wrong}
+    assert {(batch.output_file_id, batch.error_file_id) for batch in failed.values()} == {(None, None)}
 
 
 def test_openai_batch_endpoints_refuse_nonsense(stub: StubServer, openai_client: openai.OpenAI) -> None:
@@ -189,20 +184,18 @@ def test_anthropic_batch_expires_and_is_cancelled(stub: StubServer, anthropic_cl
     assert {batch.id for batch in batches.list().data} == {slow.id, ended.id}
 
 
-@pytest.mark.parametrize(
-    "requests",
-    [
+def test_anthropic_refuses_a_wrong_batch(anthropic_client: anthropic.Anthropic) -> None:
+    """At once, with status 400; nothing is created."""
+    wrong: list[list[dict[str, object]]] = [
         [],
         [{"custom_id": "with space", "params": params()}],
         [{"custom_id": "a", "params": params()}] * 2,
         [{"custom_id": str(n), "params": params()} for n in range(4)],
         [{"custom_id": "a"}],
-    ],
-)
-def test_anthropic_refuses_a_wrong_batch(anthropic_client: anthropic.Anthropic, requests: list[object]) -> None:
-    """At once, with status 400; nothing is created."""
-    with pytest.raises(anthropic.BadRequestError):
-        anthropic_client.post("/v1/messages/batches", body={"requests": requests}, cast_to=object)
+    ]
+    for requests in wrong:
+        with pytest.raises(anthropic.BadRequestError):
+            anthropic_client.post("/v1/messages/batches", body={"requests": requests}, cast_to=object)
     assert anthropic_client.messages.batches.list().data == []
 
 
