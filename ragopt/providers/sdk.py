@@ -185,7 +185,7 @@ class Call:
         except ProviderError:
             raise
         except TimeoutError as error:
-            raise ProviderTimeout(f"{self.provider}: no complete answer within {self.timeout_s:g} s") from error
+            raise self._too_late() from error
         except Exception as error:  # the edge to code that is not ours
             raise translate(error, provider=self.provider, streaming=streaming) from error
 
@@ -214,6 +214,12 @@ class Call:
     async def _events(self, stream: SdkStream[Event]) -> AsyncGenerator[Event, None]:
         while (event := await self.run(anext(stream, None), streaming=True)) is not None:
             yield event
+            # Events that have arrived already are read without a wait, which no timeout would end.
+            if asyncio.get_running_loop().time() > self.deadline:
+                raise self._too_late()
+
+    def _too_late(self) -> ProviderTimeout:
+        return ProviderTimeout(f"{self.provider}: no complete answer within {self.timeout_s:g} s")
 
 
 def head_of(provider: str, headers: Mapping[str, str], *, expected: str) -> Head:
