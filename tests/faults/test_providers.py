@@ -341,6 +341,17 @@ def test_answer_that_a_limit_or_filter_cut_is_partial(stub: StubServer, dialect:
     assert [(end.partial, end.route.model) for end in ends if isinstance(end, Generated)] == [(True, "broken")] * 2
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_answer_without_a_word_falls_over_and_is_paid_for(stub: StubServer, dialect: str) -> None:
+    """An empty completion and a tool call of 2 MB are no answers: the next model is asked, and both are counted."""
+    for events in answers_with_spare(stub, ("empty", "tool_payload"), dialect=dialect).values():
+        last = events[-1]
+        assert isinstance(last, Generated)
+        assert (text_of(events), last.partial, last.route.model) == (ANSWER, False, "spare")
+        assert last.route.attempts[0].detail.startswith(f"provider_protocol_error: {dialect}: an empty answer")
+        assert last.usage.input_tokens == 2 * stub.calls[-1].prompt_tokens
+
+
 def test_every_model_down_raises_with_all_attempts(stub: StubServer) -> None:
     """The error is of the last one's kind and names every model that was tried."""
     with pytest.raises(ProviderRejected, match=r"first: provider_unavailable: .*; second: provider_key_refused: "):
