@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from ragopt.domain import QueryKnobs, Tier
 from ragopt.errors import ConfigError
+from ragopt.providers.capabilities import Effort
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -56,8 +57,10 @@ class ModelSettings(BaseModel):
     tier: Tier = "simple"
     base_url: str | None = Field(default=None, description="another server that speaks the dialect")
     api_key_env: str | None = Field(default=None, description="the NAME of a variable, never a key")
-    api_key_file: Path | None = Field(default=None, description="a file that holds the key")
+    api_key_file: Path | None = Field(default=None, description="a file that holds the key; read for every call")
     timeout_s: float = Field(default=30, gt=0, le=600)
+    streaming: bool = Field(default=True, description="false for a server that cannot stream")
+    effort: Effort | None = Field(default=None, description="how much to reason; unset: the model's default")
     price: PriceSettings | None = None
 
     def resolved_base_url(self) -> str | None:

@@ -172,8 +172,10 @@ class Route:
 class Usage:
     """Tokens of one answer in disjoint buckets, summed over its attempts.
 
-    input_tokens: not read from and not written to a provider's cache. cost_usd: None where the
-    price is not known. estimated: True where a provider did not report its usage.
+    input_tokens: not read from and not written to a provider's cache. cache_write_tokens: written for
+    the provider's shorter lifetime, cache_write_1h_tokens for an hour. output_tokens: all that is
+    billed as output, reasoning included; reasoning_tokens is that part of it, not a bucket. cost_usd:
+    None where the price is not known. estimated: True where a provider did not report its usage.
     """
 
     input_tokens: int = 0
@@ -182,6 +184,13 @@ class Usage:
     output_tokens: int = 0
     cost_usd: Decimal | None = None
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_input_tokens(self) -> int:
+        """Return all of the prompt: what decides the price tier."""
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.cache_write_1h_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,15 @@ RagoptError
 ├── StateUnavailable          Redis does not answer and the request cannot go on without it
 │   └── ConversationUnavailable   nor can an answer without its history
 └── ProviderError             a model call failed
-    ├── ProviderUnavailable   connect, 5xx, 429, timeouts: another attempt may work
-    ├── ProviderRejected      400, 401, 403, 404, 422: another attempt will not
-    ├── IncompleteStream      the stream ended before its terminal event
+    ├── ProviderUnavailable   connect, 408, 409, 5xx: another attempt may work
+    │   ├── ProviderTimeout   no complete answer in time
+    │   ├── ProviderThrottled 429: another attempt may work after `retry_after_s`
+    │   └── ProviderOverloaded  529, or 503 `server_is_overloaded`: wait longer, or ask another
+    ├── ProviderRejected      400, 404, 413, 422: another attempt will not
+    │   ├── KeyRefused        401, 403: nor will any other call with this key
+    │   ├── QuotaSpent        402, and 429 or 400 of a spent quota or spend limit: no waiting cures it
+    │   └── PromptTooLong     over the model's context window: a shorter prompt may work
+    ├── IncompleteStream      the answer ended before its terminal event
     └── ProviderProtocolError what came back is not the protocol
 """
 
@@ -121,27 +127,84 @@ class ConversationUnavailable(StateUnavailable):
 
 
 class ProviderError(RagoptError):
-    """A model call failed, and so did every fallback."""
+    """A model call failed, and so did every fallback.
+
+    retryable: whether the same call of the same model may be tried again. status: of HTTP, None where
+    there was none. retry_after_s: what the provider asked to wait, None where it did not. request_id:
+    the provider's, for a question to its support.
+    """
 
     code = "provider_error"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider is down, slow or throttling: another attempt may work."""
+    """The provider is down or slow: another attempt may work."""
 
     code = "provider_unavailable"
+    retryable = True
+
+
+class ProviderTimeout(ProviderUnavailable):
+    """No complete answer came in time."""
+
+    code = "provider_timeout"
+
+
+class ProviderThrottled(ProviderUnavailable):
+    """Too many requests or tokens: another attempt may work after `retry_after_s`."""
+
+    code = "provider_throttled"
+
+
+class ProviderOverloaded(ProviderUnavailable):
+    """The provider sheds load: wait longer than after other failures, or ask another one."""
+
+    code = "provider_overloaded"
 
 
 class ProviderRejected(ProviderError):
-    """The provider refuses this request or this key: another attempt will not work."""
+    """The provider refuses this request: another attempt will not work."""
 
     code = "provider_rejected"
 
 
+class KeyRefused(ProviderRejected):
+    """The provider refuses the key, or the key may not use this model."""
+
+    code = "provider_key_refused"
+
+
+class QuotaSpent(ProviderRejected):
+    """The quota, the credit or the spend limit is used up: no waiting cures it."""
+
+    code = "provider_quota_spent"
+
+
+class PromptTooLong(ProviderRejected):
+    """The prompt does not fit the model's context window: a shorter one may."""
+
+    code = "prompt_too_long"
+
+
 class IncompleteStream(ProviderError):
-    """The stream ended before its terminal event; what was received is not the whole answer."""
+    """The answer ended before its terminal event; what was received is not the whole of it."""
 
     code = "incomplete_stream"
+    retryable = True
 
 
 class ProviderProtocolError(ProviderError):

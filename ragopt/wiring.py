@@ -7,10 +7,8 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-
-from pydantic import SecretStr
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
@@ -21,14 +19,16 @@ from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import ModelSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
-from ragopt.errors import RagoptError
+from ragopt.errors import ConfigError, RagoptError
 from ragopt.money.prices import Prices
 from ragopt.pipeline import AnswerCache, Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.prompt import build_prompt
 from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.capabilities import Capabilities, capabilities_of
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.extractive import ExtractiveProvider
+from ragopt.providers.keys import ApiKey, KeyFile
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
 from ragopt.stages.cache import RedisAnswerCache
@@ -116,7 +116,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             if settings.cache_ttl_s
             else NoCache()
         )
-        deployments = [deployment_of(model) for model in settings.models]
+        deployments = deployments_of(settings.models)
         for deployment in deployments:
             stack.push_async_callback(deployment.provider.close)
         yield Service(
@@ -170,16 +170,51 @@ def pipeline_over(
     )
 
 
-def deployment_of(model: ModelSettings) -> Deployment:
-    """Return a configured model with its provider. Raises: `ConfigError` if its key cannot be found."""
+def deployments_of(models: Sequence[ModelSettings]) -> list[Deployment]:
+    """Return the configured models in their order; those with one address and key share one pool of connections.
+
+    Raises: `ConfigError` for a key that cannot be found or an effort that a model does not take.
+    """
+    providers: dict[tuple[object, ...], Provider] = {}
+    made: list[Deployment] = []
+    for model in models:
+        place = (model.provider, model.resolved_base_url(), model.api_key_file or model.resolved_api_key())
+        made.append(deployment_of(model, provider=providers.get(place)))
+        providers[place] = made[-1].provider
+    return made
+
+
+def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> Deployment:
+    """Return a configured model with its provider, a new one unless given.
+
+    Raises: `ConfigError` if its key cannot be found or it does not take its effort.
+    """
+    name = model.model or model.name
     return Deployment(
         name=model.name,
-        provider=provider_of(model, key=model.resolved_api_key()),
-        model=model.model or model.name,
+        provider=provider or provider_of(model, key=api_key_of(model)),
+        model=name,
         tier=model.tier,
         timeout_s=model.timeout_s,
         price=model.price,
+        capabilities=checked_capabilities(model, name=name),
+        effort=model.effort,
     )
+
+
+def api_key_of(model: ModelSettings) -> ApiKey:
+    """Return the model's key, or the file it is read from for every call. Raises: `ConfigError` if there is none."""
+    key = model.resolved_api_key()
+    return KeyFile(model.api_key_file) if model.api_key_file and model.provider != "extractive" else key
+
+
+def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
+    """Return what the model takes. Raises: `ConfigError` if it is known not to take its effort."""
+    capabilities = capabilities_of(model.provider, name)
+    if model.effort and capabilities.efforts is not None and model.effort not in capabilities.efforts:
+        taken = ", ".join(capabilities.efforts) or "no effort"
+        raise ConfigError(f"models.{model.name}.effort: {name} takes {taken}, not {model.effort}")
+    return replace(capabilities, streaming=model.streaming)
 
 
 def answering_digest(settings: Settings) -> str:
@@ -189,7 +224,7 @@ def answering_digest(settings: Settings) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def provider_of(model: ModelSettings, *, key: SecretStr | None) -> Provider:
+def provider_of(model: ModelSettings, *, key: ApiKey) -> Provider:
     """Return the adapter of a model's dialect; it connects with its first call."""
     if model.provider == "openai":
         return OpenAIProvider(key, model.resolved_base_url())

@@ -11,6 +11,7 @@ from ragopt.domain import Context, Passage, Question, Turn
 from ragopt.errors import ProviderError
 from ragopt.pipeline import Prepared
 from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import CompletionRequest, Prompt, Provider, ProviderEvent, TextDelta
 
@@ -45,9 +46,19 @@ PROMPT = Prompt(
 )
 
 
-def call(model: str, *, timeout_s: float = 10) -> CompletionRequest:
+def call(
+    model: str, *, timeout_s: float = 10, streaming: bool = True, effort: Effort | None = None
+) -> CompletionRequest:
     """Return a call of `model` with the prompt above."""
-    return CompletionRequest(model=model, prompt=PROMPT, context=CONTEXT, max_output_tokens=100, timeout_s=timeout_s)
+    return CompletionRequest(
+        model=model,
+        prompt=PROMPT,
+        context=CONTEXT,
+        max_output_tokens=100,
+        timeout_s=timeout_s,
+        capabilities=Capabilities(streaming=streaming),
+        effort=effort,
+    )
 
 
 def prepared(*, model: str = "auto", context: Context = CONTEXT, max_output_tokens: int | None = None) -> Prepared:

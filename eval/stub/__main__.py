@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
 
-from eval.stub.app import StubOptions
 from eval.stub.faults import FAULTS, HEADER
 from eval.stub.server import listening_socket, serve
+from eval.stub.state import StubOptions
 
 EXAMPLE = """example:
   python -m eval stub --port 9000 --fault 429
@@ -23,8 +23,20 @@ Point ragopt at it in ragopt.toml:
   model = "stub-ok"          # stub-429, stub-hang, … or any-name/fault=cut
   base_url = "{url}/v1"
 
-What it was asked: GET {url}/stub/calls
+What it was asked: GET {url}/_stub/requests. What comes next: POST {url}/_stub/plan ["429", "ok"]
 """
+# Fields of `StubOptions` that are arguments; their defaults are said there.
+OPTIONS = (
+    "fault",
+    "answer",
+    "delay_ms",
+    "slow_ms",
+    "tokens_per_s",
+    "context_tokens",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "batch_s",
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"stub: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}", file=sys.stderr)
         return 1
-    options = StubOptions(fault=arguments.fault, answer=arguments.answer, delay_ms=arguments.delay_ms)
+    given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
+    options = StubOptions(**given)
     with closing(listening), suppress(KeyboardInterrupt):
         url = f"http://{arguments.host}:{listening.getsockname()[1]}"
         print(HELLO.format(url=url, fault=arguments.fault), flush=True)
@@ -45,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
-    faults = "\n".join(f"  {name:10} {meaning}" for name, meaning in FAULTS.items())
+    faults = "\n".join(f"  {name:18} {meaning}" for name, meaning in FAULTS.items())
     described = argparse.ArgumentParser(
         prog="python -m eval stub",
         description="A server that speaks OpenAI's and Anthropic's dialects and fails on demand.",
@@ -58,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
         "--fault", choices=list(FAULTS), default="ok", metavar="FAULT", help="for every request that names none"
     )
     described.add_argument("--delay-ms", type=float, default=0, help="wait before each answer")
+    described.add_argument("--slow-ms", type=float, help="wait before an answer with the fault `slow`")
+    described.add_argument("--tokens-per-s", type=float, help="speed of an answer; without it, all at once")
+    described.add_argument("--context-tokens", type=int, help="context window of every model")
+    described.add_argument("--requests-per-minute", type=int, help="limit of each key and model")
+    described.add_argument("--tokens-per-minute", type=int, help="limit of each key and model")
+    described.add_argument("--batch-s", type=float, help="how long a batch takes")
     described.add_argument("--answer", help="answer this instead of the first passage's first sentence")
     return described
 

@@ -1,149 +1,145 @@
-"""The stub as a web application."""
+"""The stub as a web application: the endpoints of both providers, and those that steer and watch it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, field
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
-from eval.stub.answering import answer_to
-from eval.stub.dialects import AnthropicDialect, Ask, BadRequestError, Dialect, Json, OpenAIDialect, Reply
-from eval.stub.faults import FAULTS, HEADER, STATUSES, chosen_fault
-from eval.stub.wire import EVENT_STREAM, Plan, WireResponse, once, streamed, whole
-from ragopt.tokens import count_tokens
+from eval.stub.anthropic_dialect import AnthropicDialect
+from eval.stub.asking import Ask, BadRequestError, Json
+from eval.stub.batch_routes import add_batches
+from eval.stub.control import add_control
+from eval.stub.dialects import Dialect
+from eval.stub.faults import FAULTS, HEADER, chosen_fault, without_fault
+from eval.stub.models import context_tokens
+from eval.stub.openai_dialect import CREATED, OpenAIDialect
+from eval.stub.planning import JSON_TYPE, Asked, plan_for, reported_usage, request_id_header
+from eval.stub.state import CallWatch, SeenCall, Step, StubState, account_of, prompt_digest
+from eval.stub.wire import Plan, WireResponse, once
 
-PREFIX_BYTES = 1024
-TOKENS_PER_MESSAGE = 3
-RETRY_AFTER_S = "1"
-HTML = b"<!doctype html><title>Sign in</title><p>Please sign in to this network.</p>"
-
-
-@dataclass(frozen=True, slots=True)
-class StubOptions:
-    """How the whole server behaves: the fault unless a request names one, a fixed answer, a delay before it."""
-
-    fault: str = "ok"
-    answer: str | None = None
-    delay_ms: float = 0
-
-
-@dataclass(slots=True)
-class SeenCall:
-    """One request. prefix_sha256: of the prompt's first 1,024 bytes, equal where a prompt cache would match."""
-
-    dialect: str
-    model: str
-    stream: bool
-    fault: str
-    prompt_bytes: int
-    prompt_tokens: int
-    prefix_sha256: str
-    authorized: bool
-    client_disconnected: bool = False
-
-
-@dataclass(slots=True)
-class StubState:
-    """What the server was told and what it remembers."""
-
-    options: StubOptions
-    calls: list[SeenCall] = field(default_factory=list)
+CREATED_AT = "2026-01-01T00:00:00Z"
 
 
 def create_app(state: StubState) -> FastAPI:
     """Return the application over `state`."""
     app = FastAPI(title="ragopt provider stub", openapi_url=None)
+    openai, anthropic = OpenAIDialect(), AnthropicDialect()
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        return await respond(request, OpenAIDialect(), state)
+        return await respond(request, openai, state)
 
     @app.post("/v1/messages")
     async def messages(request: Request) -> Response:
-        return await respond(request, AnthropicDialect(), state)
+        return await respond(request, anthropic, state)
+
+    @app.post("/v1/messages/count_tokens")
+    async def count_tokens(request: Request) -> Response:
+        return counted(await request.body(), anthropic)
 
     @app.get("/v1/models")
-    async def models() -> Json:
-        rows = [{"id": f"stub-{fault}", "object": "model", "created": 0, "owned_by": "stub"} for fault in FAULTS]
-        return {"object": "list", "data": rows, "has_more": False}
+    async def models(request: Request) -> Json:
+        return listed_models(as_anthropic="anthropic-version" in request.headers)
 
-    @app.get("/stub/calls")
-    async def calls() -> Json:
-        return {"calls": [asdict(call) for call in state.calls]}
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str, request: Request) -> Json:
+        return shown_model(name, as_anthropic="anthropic-version" in request.headers)
 
-    @app.delete("/stub/calls")
-    async def forget_calls() -> Json:
-        state.calls.clear()
-        return {"calls": []}
-
+    add_batches(app, state)
+    add_control(app, state)
     return app
 
 
 async def respond(request: Request, dialect: Dialect, state: StubState) -> Response:
     """Return the answer, or the failure that was asked for; keeps the call."""
+    state.enter()
+    watch = CallWatch(state, call=None)
+    data = await request.body()
+    n = next(state.numbers)
+    port = request.client.port if request.client else 0
     try:
-        body: object = json.loads(await request.body())
-        if not isinstance(body, dict):
-            raise BadRequestError("the body is not an object")
+        body = read_body(data)
         ask = dialect.ask(body, version=request.headers.get("anthropic-version", ""))
     except (ValueError, BadRequestError) as error:
-        return JSONResponse(dialect.error(400, message=str(error)), status_code=400)
-    fault = chosen_fault(ask.model, request.headers.get(HEADER), state.options.fault)
-    keys = {"authorization", "x-api-key"} & set(request.headers)
-    call = seen(ask, dialect.name, fault=fault, authorized=bool(keys))
-    state.calls.append(call)
-
-    def note_leaving() -> None:
-        call.client_disconnected = True
-
-    plan = planned(ask, dialect, options=state.options, fault=fault)
-    return WireResponse(plan, on_leave=note_leaving)
-
-
-def planned(ask: Ask, dialect: Dialect, *, options: StubOptions, fault: str) -> Plan:
-    """Return what to send."""
-    delay_s = options.delay_ms / 1000
-    if fault == "html200":
-        return Plan(once(HTML), "text/html; charset=utf-8", delay_s=delay_s)
-    if (failure := status_of(fault, streaming=ask.stream)) is not None:
-        data = json.dumps(dialect.error(failure, quota=fault == "quota429")).encode()
-        retry = (("retry-after", RETRY_AFTER_S),) if fault in ("429", "503", "529") else ()
-        return Plan(once(data), "application/json", status=failure, headers=retry, delay_s=delay_s)
-    text = "" if fault == "empty" else options.answer or answer_to(ask.user_message)
-    usage = None if fault == "no_usage" else (prompt_tokens(ask), count_tokens(text))
-    reply = Reply(ask.model, text, usage)
-    if ask.stream:
-        frames = dialect.frames(reply, stream_usage=ask.stream_usage)
-        return Plan(streamed(frames, fault), EVENT_STREAM, delay_s=delay_s)
-    return Plan(whole(dialect.whole(reply), fault), "application/json", delay_s=delay_s)
+        code = error.code if isinstance(error, BadRequestError) else None
+        refused = json.dumps(dialect.error(400, code=code, message=str(error))).encode()
+        plan = Plan(once(refused), JSON_TYPE, 400, (request_id_header(dialect, n),))
+        return WireResponse(plan, watch, abort=lambda: state.abort(port))
+    step = state.next_step(dialect.name, without_fault(ask.model))
+    fault = fault_of(request, ask, step, default=state.options.fault)
+    asked = Asked(ask, dialect, fault, account_of(request.headers), n, step)
+    watch.call = seen(asked, path=request.url.path, port=port, at_s=state.now())
+    state.calls.append(watch.call)
+    plan, outcome = plan_for(asked, state)
+    watch.call.status = plan.status
+    watch.call.usage = reported_usage(outcome, dialect)
+    return WireResponse(plan, watch, abort=lambda: state.abort(port))
 
 
-def status_of(fault: str, *, streaming: bool) -> int | None:
-    """Return the HTTP status `fault` fails with, None where it fails otherwise or not at all."""
-    if fault == "sse_error":
-        return None if streaming else 503
-    by_name = {"quota429": 429, **{str(status): status for status in STATUSES}}
-    return by_name.get(fault)
+def read_body(data: bytes) -> dict[str, object]:
+    """Return a request's body. Raises: `ValueError` if it is no JSON, `BadRequestError` if it is no object."""
+    body: object = json.loads(data)
+    if not isinstance(body, dict):
+        raise BadRequestError("the body is not an object")
+    return body
 
 
-def seen(ask: Ask, dialect: str, *, fault: str, authorized: bool) -> SeenCall:
+def fault_of(request: Request, ask: Ask, step: Step | None, *, default: str) -> str:
+    """Return how a request fails: as its header says, else as was planned, else by its model, else by `default`."""
+    header = request.headers.get(HEADER)
+    if step is not None and header not in FAULTS:
+        return step.fault
+    return chosen_fault(ask.model, header, default)
+
+
+def seen(asked: Asked, *, path: str, port: int, at_s: float) -> SeenCall:
     """Return the record of a request."""
-    prompt = "\n".join(f"{role}: {text}" for role, text in ask.messages).encode()
+    prompt_bytes, prefix = prompt_digest(asked.ask)
     return SeenCall(
-        dialect=dialect,
-        model=ask.model,
-        stream=ask.stream,
-        fault=fault,
-        prompt_bytes=len(prompt),
-        prompt_tokens=prompt_tokens(ask),
-        prefix_sha256=hashlib.sha256(prompt[:PREFIX_BYTES]).hexdigest(),
-        authorized=authorized,
+        n=asked.n,
+        dialect=asked.dialect.name,
+        path=path,
+        model=asked.ask.model,
+        stream=asked.ask.stream,
+        fault=asked.fault,
+        prompt_bytes=prompt_bytes,
+        prompt_tokens=asked.ask.prompt_tokens,
+        prefix_sha256=prefix,
+        account=asked.account,
+        port=port,
+        at_s=at_s,
+        body=asked.ask.body,
     )
 
 
-def prompt_tokens(ask: Ask) -> int:
-    """Return the prompt's tokens with the few that a chat format adds to each message."""
-    return sum(count_tokens(text) + TOKENS_PER_MESSAGE for _, text in ask.messages) + TOKENS_PER_MESSAGE
+def counted(data: bytes, dialect: Dialect) -> Response:
+    """Return how many tokens a prompt of Anthropic's dialect has; its output limit may be missing."""
+    try:
+        ask = dialect.ask({"max_tokens": 1, **read_body(data)}, version="")
+    except (ValueError, BadRequestError) as error:
+        return JSONResponse(dialect.error(400, message=str(error)), status_code=400)
+    return JSONResponse({"input_tokens": ask.prompt_tokens})
+
+
+def listed_models(*, as_anthropic: bool) -> Json:
+    """Return the models: one for each fault; the stub answers to any other name as well."""
+    rows = [shown_model(f"stub-{fault}", as_anthropic=as_anthropic) for fault in FAULTS]
+    if as_anthropic:
+        return {"data": rows, "has_more": False, "first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
+    return {"object": "list", "data": rows, "has_more": False}
+
+
+def shown_model(name: str, *, as_anthropic: bool) -> Json:
+    """Return one model as its provider describes it."""
+    if not as_anthropic:
+        return {"id": name, "object": "model", "created": CREATED, "owned_by": "stub"}
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": name,
+        "created_at": CREATED_AT,
+        "lifecycle": "active",
+        "max_input_tokens": context_tokens(without_fault(name)),
+    }

@@ -78,7 +78,17 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.ProviderUnavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The model provider does not answer", {"Retry-After": "5"}
         ),
+        service.ProviderTimeout: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The model took too long", {"Retry-After": "5"}),
+        service.ProviderThrottled: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The model provider's rate limit is reached", {"Retry-After": "5"}
+        ),
+        service.ProviderOverloaded: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The model provider is overloaded", {"Retry-After": "10"}
+        ),
         service.ProviderRejected: Kind(HTTPStatus.BAD_GATEWAY, "The model provider refused the call"),
+        service.KeyRefused: Kind(HTTPStatus.BAD_GATEWAY, "The model provider refused its key"),
+        service.QuotaSpent: Kind(HTTPStatus.BAD_GATEWAY, "The quota at the model provider is spent"),
+        service.PromptTooLong: Kind(HTTPStatus.BAD_GATEWAY, "The prompt does not fit the model"),
         service.IncompleteStream: Kind(HTTPStatus.BAD_GATEWAY, "The model's answer was cut off"),
         service.ProviderProtocolError: Kind(HTTPStatus.BAD_GATEWAY, "The model provider answered nonsense"),
     }

@@ -50,8 +50,15 @@ def route_json(route: Route) -> Json:
 
 
 def usage_json(usage: Usage) -> Json:
-    """Return the token buckets; the cost as a decimal string, null where the price is not known."""
-    return {**asdict(usage), "cost_usd": money(usage.cost_usd)}
+    """Return the token buckets, writes of every lifetime in one; the cost as a decimal string, null if not known."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost_usd": money(usage.cost_usd),
+        "estimated": usage.estimated,
+    }
 
 
 def money(amount: Decimal | None) -> str | None:

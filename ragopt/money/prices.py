@@ -30,7 +30,7 @@ class Prices:
 def overridden_cost_usd(usage: Usage, price: PriceSettings) -> Decimal:
     """Return the cost at configured prices; cached input costs as input unless said, a cache write always does."""
     cached_price = price.input if price.cached_input is None else price.cached_input
-    full_price_tokens = usage.input_tokens + usage.cache_write_tokens
+    full_price_tokens = usage.input_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
     total = (
         full_price_tokens * price.input + usage.cached_input_tokens * cached_price + usage.output_tokens * price.output
     )
@@ -40,16 +40,17 @@ def overridden_cost_usd(usage: Usage, price: PriceSettings) -> Decimal:
 def table_cost_usd(provider: str, model: str, usage: Usage) -> Decimal | None:
     """Return the cost by the price table, None for a model it does not know.
 
-    The table's `input_tokens` are all of the input; ours exclude what was cached or written.
+    The table's `input_tokens` are all of the input and its `cache_write_tokens` all of the writes; ours are disjoint.
     Source: genai-prices 0.2.3.
     """
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 
     priced = PricedUsage(
-        input_tokens=usage.input_tokens + usage.cached_input_tokens + usage.cache_write_tokens,
+        input_tokens=usage.total_input_tokens,
         cache_read_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
         output_tokens=usage.output_tokens,
     )
     try:

@@ -2,134 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
-from ragopt.domain import Usage
 from ragopt.errors import IncompleteStream
-from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, TextDelta
-from ragopt.providers.sdk import Call, LazyClient, key_text
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.keys import ApiKey, key_text
+from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, Stop
+from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
+from ragopt.providers.usage import anthropic_usage, estimated_usage
 
 if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic, AsyncStream
-    from anthropic.types import MessageDeltaUsage, MessageParam, RawMessageStreamEvent
+    from anthropic import AsyncAnthropic
+    from anthropic.types import Message, MessageDeltaUsage, MessageParam, RawMessageStreamEvent
     from anthropic.types import Usage as MessageUsage
+    from anthropic.types.message_create_params import MessageCreateParamsBase
 
 ANTHROPIC_URL = "https://api.anthropic.com"
-# The output count of `message_start` is a placeholder; only `message_delta` tells the real one.
-INPUT_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+STOPS: Mapping[str, Stop] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "tool_use": "tool",
+    "pause_turn": "tool",
+}
 
 
 class AnthropicProvider:
-    """The Anthropic dialect at one address; connects on first use."""
+    """The Anthropic dialect at one address; connects on first use and pools its connections."""
 
     name = "anthropic"
 
-    def __init__(self, api_key: SecretStr | None, base_url: str | None) -> None:
+    def __init__(self, api_key: ApiKey, base_url: str | None) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._client = LazyClient(self.name, self._connect)
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
+    def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
         """Yield the deltas, then `Completed`; complete means a stop reason and `message_stop` were seen.
 
         Raises: `ProviderError` subclasses only. Usage that was not reported is estimated.
         """
-        client = await self._client.get()
-        call = Call.start(self.name, timeout_s=request.timeout_s)
-        reply = _Reply()
-        async with call.opened(open_stream(client, request)) as events:
-            async for event in events:
-                text = reply.take(event)
-                if text:
-                    yield TextDelta(text)
-        yield reply.completed(request)
+        return relayed(self, request)
 
     async def close(self) -> None:
         """Close pooled connections; a later call opens new ones."""
         await self._client.close()
+
+    async def connected(self) -> None:
+        """Have a client. Raises: `KeyRefused` without a key."""
+        await self._client.get()
+
+    async def open_stream(self, request: CompletionRequest) -> SdkStream[RawMessageStreamEvent]:
+        """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
+        client = await self._with_key()
+        return await client.messages.create(**parameters(request), stream=True, timeout=request.timeout_s)
+
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, Message]:
+        """Return the answer of one call without streaming."""
+        client = await self._with_key()
+        raw = await client.messages.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
+        return head_of(self.name, raw.http_response.headers, expected=JSON), await raw.parse()
+
+    def reply(self) -> _Reply:
+        """Return what keeps the answer of one call."""
+        return _Reply()
+
+    async def _with_key(self) -> AsyncAnthropic:
+        client = await self._client.get()
+        client.api_key = self._key()
+        return client
+
+    def _key(self) -> str:
+        return key_text(self._api_key, base_url=self._base_url, variable="ANTHROPIC_API_KEY")
 
     def _connect(self) -> AsyncAnthropic:
         from anthropic import AsyncAnthropic
 
         # The SDK would read key and address from the environment where they are left out.
         return AsyncAnthropic(
-            api_key=key_text(self._api_key, base_url=self._base_url, variable="ANTHROPIC_API_KEY"),
-            base_url=address(self._base_url),
-            max_retries=0,
-            open_telemetry=False,
+            api_key=self._key(), base_url=address(self._base_url), max_retries=0, open_telemetry=False
         )
 
 
 @dataclass(slots=True)
 class _Reply:
-    """What the events so far amount to; counts are None until reported."""
+    """What the answer amounts to so far. reported: the usage, as far as it was told."""
 
     model: str = ""
     stop: str | None = None
     ended: bool = False
-    counts: dict[str, int] = field(default_factory=dict)
+    reported: dict[str, object] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
 
     def take(self, event: RawMessageStreamEvent) -> str:
         """Return the text of the event, and keep what else it says; events of unknown types say nothing."""
         if event.type == "message_start":
             self.model = event.message.model
-            self.count(event.message.usage, INPUT_COUNTS)
+            self._count(event.message.usage)
+            # The output count of `message_start` is a placeholder; only `message_delta` tells the real one.
+            self.reported.pop("output_tokens", None)
         elif event.type == "content_block_delta" and event.delta.type == "text_delta":
             self.texts.append(event.delta.text)
             return event.delta.text
         elif event.type == "message_delta":
             self.stop = event.delta.stop_reason or self.stop
-            self.count(event.usage, (*INPUT_COUNTS, "output_tokens"))
+            self._count(event.usage)
         elif event.type == "message_stop":
             self.ended = True
         return ""
 
-    def count(self, usage: MessageUsage | MessageDeltaUsage | None, names: Sequence[str]) -> None:
-        """Keep the named counts of `usage`; they are cumulative, so the last one reported holds."""
-        for name in names:
-            value: object = getattr(usage, name, None)
-            if isinstance(value, int):
-                self.counts[name] = value
+    def take_whole(self, answer: Message) -> str:
+        """Return the text of the message, and keep what else it says; thinking is not part of the answer."""
+        self.model = answer.model
+        self.stop = answer.stop_reason
+        self.ended = True
+        self._count(answer.usage)
+        self.texts.extend(block.text for block in answer.content if block.type == "text")
+        return "".join(self.texts)
 
-    def usage(self) -> Usage | None:
-        """Return the usage in disjoint buckets, None if it was not reported; the dialect's are disjoint already."""
-        if not {"input_tokens", "output_tokens"} <= self.counts.keys():
-            return None
-        return Usage(
-            input_tokens=self.counts["input_tokens"],
-            cached_input_tokens=self.counts.get("cache_read_input_tokens", 0),
-            cache_write_tokens=self.counts.get("cache_creation_input_tokens", 0),
-            output_tokens=self.counts["output_tokens"],
-        )
-
-    def completed(self, request: CompletionRequest) -> Completed:
+    def completed(self, request: CompletionRequest, head: Head) -> Completed:
         """Return the terminal event. Raises: `IncompleteStream` if the message was not stopped."""
         if self.stop is None or not self.ended:
-            raise IncompleteStream("anthropic: the stream ended before message_stop")
-        usage = self.usage() or estimated_usage(request.prompt, "".join(self.texts))
-        return Completed(usage=usage, model_served=self.model or request.model, stop=self.stop)
+            raise IncompleteStream("anthropic: the answer ended before message_stop", request_id=head.request_id)
+        tier = self.reported.get("service_tier")
+        return Completed(
+            usage=anthropic_usage(self.reported) or estimated_usage(request.prompt, "".join(self.texts)),
+            model_served=self.model or request.model,
+            stop=STOPS.get(self.stop, "end"),
+            request_id=head.request_id,
+            service_tier=tier if isinstance(tier, str) else "",
+            limits=head.limits,
+            reported=self.reported or None,
+        )
+
+    def _count(self, usage: MessageUsage | MessageDeltaUsage | None) -> None:
+        # Counts are cumulative: the last one told holds.
+        if usage is not None:
+            self.reported |= usage.model_dump(exclude_unset=True, exclude_none=True)
 
 
-async def open_stream(client: AsyncAnthropic, request: CompletionRequest) -> AsyncStream[RawMessageStreamEvent]:
-    """Return the stream of one call; `timeout_s` bounds connecting and each read as well.
+def parameters(request: CompletionRequest) -> MessageCreateParamsBase:
+    """Return the parameters of one call that do not depend on whether it streams.
 
-    No temperature: API version 2026-10-21 refuses it, whatever its value.
+    No temperature: API version 2026-10-21 refuses it, whatever its value. Efforts below `low` are
+    OpenAI's alone: the configuration refuses them for models that are known, and they are left out here.
     """
-    return await client.messages.create(
-        model=request.model,
-        system=request.prompt.system,
-        messages=messages_of(request.prompt),
-        max_tokens=request.max_output_tokens,
-        stream=True,
-        timeout=request.timeout_s,
-    )
+    asked: MessageCreateParamsBase = {
+        "model": request.model,
+        "system": request.prompt.system,
+        "messages": messages_of(request.prompt),
+        "max_tokens": request.max_output_tokens,
+    }
+    if request.effort is not None and request.effort != "none" and request.effort != "minimal":
+        asked["output_config"] = {"effort": request.effort}
+    return asked
 
 
 def messages_of(prompt: Prompt) -> list[MessageParam]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ragopt.config import PriceSettings
 from ragopt.domain import Tier
+from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.protocol import Provider
 
 
@@ -16,7 +17,8 @@ class Deployment:
     """One `[[models]]` entry, ready to call.
 
     name: what the API calls it. model: the provider's name for it. timeout_s: of one whole call.
-    price: USD per million tokens where the price table is overridden.
+    price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
+    effort: how much it is to reason, None for its default.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Deployment:
     tier: Tier
     timeout_s: float
     price: PriceSettings | None = None
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    effort: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,106 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
-from ragopt.domain import Usage
 from ragopt.errors import IncompleteStream
-from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, TextDelta
-from ragopt.providers.sdk import Call, LazyClient, key_text
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.keys import ApiKey, key_text
+from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, Stop
+from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
+from ragopt.providers.usage import estimated_usage, openai_usage
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, AsyncStream
+    from openai import AsyncOpenAI
     from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 OPENAI_URL = "https://api.openai.com/v1"
+STOPS: Mapping[str, Stop] = {
+    "length": "length",
+    "content_filter": "refusal",
+    "tool_calls": "tool",
+    "function_call": "tool",
+}
 
 
 class OpenAIProvider:
-    """The OpenAI dialect at one address; connects on first use."""
+    """The OpenAI dialect at one address; connects on first use and pools its connections."""
 
     name = "openai"
 
-    def __init__(self, api_key: SecretStr | None, base_url: str | None) -> None:
+    def __init__(self, api_key: ApiKey, base_url: str | None) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._client = LazyClient(self.name, self._connect)
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
+    def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
         """Yield the deltas, then `Completed`; complete means a finish reason was seen.
 
         Raises: `ProviderError` subclasses only. Usage that was not reported is estimated.
         """
-        client = await self._client.get()
-        call = Call.start(self.name, timeout_s=request.timeout_s)
-        reply = _Reply()
-        async with call.opened(open_stream(client, request)) as chunks:
-            async for chunk in chunks:
-                text = reply.take(chunk)
-                if text:
-                    yield TextDelta(text)
-        yield reply.completed(request)
+        return relayed(self, request)
 
     async def close(self) -> None:
         """Close pooled connections; a later call opens new ones."""
         await self._client.close()
 
+    async def connected(self) -> None:
+        """Have a client. Raises: `KeyRefused` without a key."""
+        await self._client.get()
+
+    async def open_stream(self, request: CompletionRequest) -> SdkStream[ChatCompletionChunk]:
+        """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
+        client = await self._with_key()
+        usage = {"stream_options": {"include_usage": True}} if request.capabilities.stream_usage else {}
+        return await client.chat.completions.create(
+            **parameters(request), stream=True, extra_body=usage, timeout=request.timeout_s
+        )
+
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, ChatCompletion]:
+        """Return the answer of one call without streaming."""
+        client = await self._with_key()
+        raw = await client.chat.completions.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
+        return head_of(self.name, raw.http_response.headers, expected=JSON), raw.parse()
+
+    def reply(self) -> _Reply:
+        """Return what keeps the answer of one call."""
+        return _Reply()
+
+    async def _with_key(self) -> AsyncOpenAI:
+        client = await self._client.get()
+        client.api_key = self._key()
+        return client
+
+    def _key(self) -> str:
+        return key_text(self._api_key, base_url=self._base_url, variable="OPENAI_API_KEY")
+
     def _connect(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI
 
         # The SDK would read key and address from the environment where they are left out.
-        return AsyncOpenAI(
-            api_key=key_text(self._api_key, base_url=self._base_url, variable="OPENAI_API_KEY"),
-            base_url=self._base_url or OPENAI_URL,
-            max_retries=0,
-        )
+        return AsyncOpenAI(api_key=self._key(), base_url=self._base_url or OPENAI_URL, max_retries=0)
 
 
 @dataclass(slots=True)
 class _Reply:
-    """What the chunks so far amount to."""
+    """What the answer amounts to so far."""
 
     model: str = ""
-    stop: str | None = None
+    finish: str | None = None
+    refused: bool = False
+    tier: str = ""
     usage: CompletionUsage | None = None
     texts: list[str] = field(default_factory=list)
 
-    def take(self, chunk: ChatCompletionChunk) -> str:
-        """Return the text of the chunk, and keep what else it says."""
-        self.model = chunk.model or self.model
-        self.usage = chunk.usage or self.usage
-        if not chunk.choices:
+    def take(self, event: ChatCompletionChunk) -> str:
+        """Return the text of the chunk, and keep what else it says; of several usage reports the last holds."""
+        self._keep(event)
+        if not event.choices:
             return ""
-        choice = chunk.choices[0]
-        self.stop = choice.finish_reason or self.stop
+        choice = event.choices[0]
+        self.finish = choice.finish_reason or self.finish
+        return self._text(choice.delta.content, choice.delta.refusal) if choice.delta else ""
+
+    def take_whole(self, answer: ChatCompletion) -> str:
+        """Return the text of the completion, and keep what else it says."""
+        self._keep(answer)
+        choice = answer.choices[0]
+        self.finish = choice.finish_reason
+        return self._text(choice.message.content, choice.message.refusal)
+
+    def completed(self, request: CompletionRequest, head: Head) -> Completed:
+        """Return the terminal event. Raises: `IncompleteStream` if no finish reason was seen."""
+        if self.finish is None:
+            raise IncompleteStream("openai: the answer ended without a finish reason", request_id=head.request_id)
+        reported = self.usage.model_dump(exclude_unset=True) if self.usage else None
+        return Completed(
+            usage=(openai_usage(reported) if reported else None)
+            or estimated_usage(request.prompt, "".join(self.texts)),
+            model_served=self.model or request.model,
+            stop="refusal" if self.refused else STOPS.get(self.finish, "end"),
+            request_id=head.request_id,
+            service_tier=self.tier,
+            limits=head.limits,
+            reported=reported,
+        )
+
+    def _keep(self, part: ChatCompletionChunk | ChatCompletion) -> None:
+        self.model = part.model or self.model
+        self.usage = part.usage or self.usage
+        self.tier = part.service_tier or self.tier
+
+    def _text(self, content: str | None, refusal: str | None) -> str:
         # A refusal comes in a field of its own; to the reader it is the answer.
-        text = (choice.delta.content or choice.delta.refusal or "") if choice.delta else ""
+        self.refused = self.refused or bool(refusal)
+        text = content or refusal or ""
         self.texts.append(text)
         return text
 
-    def completed(self, request: CompletionRequest) -> Completed:
-        """Return the terminal event. Raises: `IncompleteStream` if no finish reason was seen."""
-        if self.stop is None:
-            raise IncompleteStream("openai: the stream ended without a finish reason")
-        usage = usage_of(self.usage) or estimated_usage(request.prompt, "".join(self.texts))
-        return Completed(usage=usage, model_served=self.model or request.model, stop=self.stop)
 
-
-async def open_stream(client: AsyncOpenAI, request: CompletionRequest) -> AsyncStream[ChatCompletionChunk]:
-    """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
-    return await client.chat.completions.create(
-        model=request.model,
-        messages=messages_of(request.prompt),
-        max_completion_tokens=request.max_output_tokens,
-        stream=True,
-        stream_options={"include_usage": True},
-        timeout=request.timeout_s,
-    )
+def parameters(request: CompletionRequest) -> CompletionCreateParamsBase:
+    """Return the parameters of one call that do not depend on whether it streams."""
+    asked: CompletionCreateParamsBase = {"model": request.model, "messages": messages_of(request.prompt)}
+    if request.capabilities.output_limit == "max_tokens":
+        asked["max_tokens"] = request.max_output_tokens
+    else:
+        asked["max_completion_tokens"] = request.max_output_tokens
+    if request.effort is not None:
+        asked["reasoning_effort"] = request.effort
+    if request.capabilities.prompt_caching == "breakpoints":
+        # Left out, such a model writes the whole prompt to its cache, passages included, at 1.25 times the price.
+        asked["prompt_cache_options"] = {"mode": "explicit"}
+    return asked
 
 
 def messages_of(prompt: Prompt) -> list[ChatCompletionMessageParam]:
@@ -114,18 +166,3 @@ def messages_of(prompt: Prompt) -> list[ChatCompletionMessageParam]:
             messages.append({"role": "assistant", "content": turn.content})
     messages.append({"role": "user", "content": prompt.user})
     return messages
-
-
-def usage_of(reported: CompletionUsage | None) -> Usage | None:
-    """Return the usage in disjoint buckets, None where there is none; `prompt_tokens` includes what was cached."""
-    if reported is None or reported.prompt_tokens is None or reported.completion_tokens is None:
-        return None
-    details = reported.prompt_tokens_details
-    cached = (details.cached_tokens or 0) if details else 0
-    written = (details.cache_write_tokens or 0) if details else 0
-    return Usage(
-        input_tokens=max(0, reported.prompt_tokens - cached - written),
-        cached_input_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=reported.completion_tokens,
-    )

@@ -1,8 +1,4 @@
-"""What the adapters over the official SDKs share: lazy clients, the deadline of a call, one seam for errors.
-
-Both SDKs come from one generator and name their errors alike, so one table of names serves both
-and the HTTP library under them, and translating an error imports neither.
-"""
+"""What the adapters over the official SDKs share: lazy clients, the deadline of a call, the relay of an answer."""
 
 from __future__ import annotations
 
@@ -13,71 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
-from pydantic import SecretStr
 
-from ragopt.errors import (
-    IncompleteStream,
-    ProviderError,
-    ProviderProtocolError,
-    ProviderRejected,
-    ProviderUnavailable,
-)
+from ragopt.errors import ProviderError, ProviderProtocolError, ProviderTimeout
+from ragopt.providers.failures import translate
+from ragopt.providers.limits import RateLimits, rate_limits
+from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
 
 if TYPE_CHECKING:
     from httpx2 import Response
 
 T = TypeVar("T")
 Event = TypeVar("Event")
+Answer = TypeVar("Answer")
 Event_co = TypeVar("Event_co", covariant=True)
+Event_contra = TypeVar("Event_contra", contravariant=True)
+Answer_contra = TypeVar("Answer_contra", contravariant=True)
 
 CLOSE_S = 1.0
-MESSAGE_CHARS = 200
-NO_KEY_NEEDED = "none"
 EVENT_STREAM = "text/event-stream"
-
-# By the first name on an error's chain of classes; `APIStatusError` and `APIError` are judged by what they carry.
-KIND_BY_CLASS: Mapping[str, type[ProviderError]] = {
-    "APITimeoutError": ProviderUnavailable,
-    "APIConnectionError": ProviderUnavailable,
-    "APIResponseValidationError": ProviderProtocolError,
-    "APIWebhookValidationError": ProviderProtocolError,
-    "RetryableError": ProviderUnavailable,
-    "CredentialsError": ProviderRejected,
-    "SubjectTokenProviderError": ProviderRejected,
-    "ContentFilterFinishReasonError": ProviderRejected,
-    "LengthFinishReasonError": ProviderProtocolError,
-    "StreamAlreadyConsumed": ProviderProtocolError,
-    "WebSocketConnectionClosedError": ProviderProtocolError,
-    "WebSocketQueueFullError": ProviderProtocolError,
-    "UnsupportedProtocol": ProviderRejected,
-    "TransportError": ProviderUnavailable,
-    "DecodingError": ProviderProtocolError,
-    "TooManyRedirects": ProviderProtocolError,
-    "HTTPStatusError": ProviderProtocolError,
-    "InvalidURL": ProviderRejected,
-    "CookieConflict": ProviderProtocolError,
-    "StreamError": ProviderProtocolError,
-    "JSONDecodeError": ProviderProtocolError,
-}
-JUDGED_BY_STATUS = frozenset({"APIStatusError", "APIError"})
-TIMEOUTS = frozenset({"APITimeoutError", "TimeoutException"})
-LOST_CONNECTIONS = frozenset({"APIConnectionError", "TransportError"})
-
-# 429 that no waiting cures. Source: OpenAI's API reference, error codes; anthropic 2.11, `types/shared`.
-SPENT_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "enforced_spend_limit_reached",
-        "contract_spend_limit_reached",
-        "billing_error",
-    }
-)
-# Error events inside a stream come with status 200: the type is all there is to go by.
-REQUEST_CODES = frozenset(
-    {"invalid_request_error", "authentication_error", "permission_error", "not_found_error", "request_too_large"}
-)
-TRY_AGAIN_STATUSES = frozenset({408, 409, 425, 429})
+JSON = "application/json"
 
 
 class SdkClient(Protocol):
@@ -101,6 +51,82 @@ class SdkStream(Protocol[Event_co]):
         """Close the response and its connection."""
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of an answer say."""
+
+    request_id: str
+    limits: RateLimits | None
+
+
+class Reply(Protocol[Event_contra, Answer_contra]):
+    """What an answer amounts to so far; one for each dialect and call."""
+
+    def take(self, event: Event_contra) -> str:
+        """Return the text of one event of a stream, and keep what else it says."""
+
+    def take_whole(self, answer: Answer_contra) -> str:
+        """Return the text of an answer without streaming, and keep what else it says."""
+
+    def completed(self, request: CompletionRequest, head: Head) -> Completed:
+        """Return the terminal event. Raises: `IncompleteStream` if what ends an answer was never seen."""
+
+
+class Dialect(Protocol[Event, Answer]):
+    """What the relay needs of an adapter."""
+
+    name: str
+
+    async def connected(self) -> None:
+        """Have a client. Raises: `ProviderError` subclasses only."""
+
+    async def open_stream(self, request: CompletionRequest) -> SdkStream[Event]:
+        """Return the stream of one call."""
+
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, Answer]:
+        """Return the answer of one call without streaming."""
+
+    def reply(self) -> Reply[Event, Answer]:
+        """Return what keeps the answer of one call."""
+
+
+def relayed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Return the deltas of one call, then `Completed`; one delta where the model does not stream.
+
+    Raises: `ProviderError` subclasses only. Closing the iterator closes the connection.
+    """
+    return streamed(dialect, request) if request.capabilities.streaming else whole(dialect, request)
+
+
+async def streamed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Yield the deltas as they come, then `Completed`."""
+    call = await begun(dialect, request)
+    reply = dialect.reply()
+    async with call.opened(dialect.open_stream(request)) as (head, events):
+        async for event in events:
+            if text := call.read(reply.take, event):
+                yield TextDelta(text)
+    yield reply.completed(request, head)
+
+
+async def whole(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
+    """Yield the whole text, if there is some, then `Completed`; nothing of an answer that is not complete."""
+    call = await begun(dialect, request)
+    reply = dialect.reply()
+    head, answer = await call.run(dialect.ask_whole(request))
+    text = call.read(reply.take_whole, answer)
+    completed = reply.completed(request, head)
+    if text:
+        yield TextDelta(text)
+    yield completed
+
+
+async def begun(dialect: Dialect[Event, Answer], request: CompletionRequest) -> Call:
+    """Return the call with its time running; a client is there by then: importing an SDK takes a second, once."""
+    await dialect.connected()
+    return Call.start(dialect.name, timeout_s=request.timeout_s)
+
+
 Client = TypeVar("Client", bound=SdkClient)
 
 
@@ -115,6 +141,8 @@ class LazyClient(Generic[Client]):
 
     async def get(self) -> Client:
         """Return the client, the same one every time. Raises: `ProviderError` subclasses only."""
+        if self._client is not None:
+            return self._client
         async with self._making:
             if self._client is None:
                 try:
@@ -157,12 +185,19 @@ class Call:
         except ProviderError:
             raise
         except TimeoutError as error:
-            raise ProviderUnavailable(f"{self.provider}: no complete answer within {self.timeout_s:g} s") from error
+            raise self._too_late() from error
         except Exception as error:  # the edge to code that is not ours
             raise translate(error, provider=self.provider, streaming=streaming) from error
 
+    def read(self, take: Callable[[T], str], part: T) -> str:
+        """Return the text of a part of an answer. Raises: `ProviderProtocolError` for a part of another shape."""
+        try:
+            return take(part)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ProviderProtocolError(f"{self.provider}: an answer of another shape ({error})") from error
+
     @asynccontextmanager
-    async def opened(self, opening: Awaitable[SdkStream[Event]]) -> AsyncIterator[AsyncIterator[Event]]:
+    async def opened(self, opening: Awaitable[SdkStream[Event]]) -> AsyncIterator[tuple[Head, AsyncIterator[Event]]]:
         """Open a stream for the block, and close its connection at the end, cancelled or not.
 
         Raises: `ProviderProtocolError` if the answer is not an event stream.
@@ -170,10 +205,7 @@ class Call:
         stream = await self.run(opening)
         events = self._events(stream)
         try:
-            content_type = stream.response.headers.get("content-type", "nothing")
-            if EVENT_STREAM not in content_type:
-                raise ProviderProtocolError(f"{self.provider}: {content_type} came back instead of an event stream")
-            yield events
+            yield head_of(self.provider, stream.response.headers, expected=EVENT_STREAM), events
         finally:
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await events.aclose()
@@ -182,86 +214,17 @@ class Call:
     async def _events(self, stream: SdkStream[Event]) -> AsyncGenerator[Event, None]:
         while (event := await self.run(anext(stream, None), streaming=True)) is not None:
             yield event
+            # Events that have arrived already are read without a wait, which no timeout would end.
+            if asyncio.get_running_loop().time() > self.deadline:
+                raise self._too_late()
+
+    def _too_late(self) -> ProviderTimeout:
+        return ProviderTimeout(f"{self.provider}: no complete answer within {self.timeout_s:g} s")
 
 
-def key_text(api_key: SecretStr | None, *, base_url: str | None, variable: str) -> str:
-    """Return the key to send; a server at an address of one's own may need none.
-
-    Raises: `ProviderRejected` if there is no key and the address is the provider's own.
-    """
-    if api_key is not None and api_key.get_secret_value():
-        return api_key.get_secret_value()
-    if base_url is None:
-        raise ProviderRejected(f"no API key: set {variable}, or api_key_env or api_key_file of the model")
-    return NO_KEY_NEEDED
-
-
-def translate(error: Exception, *, provider: str, streaming: bool = False) -> ProviderError:
-    """Return our error for one of an SDK, of its HTTP library, or of parsing what came back.
-
-    streaming: the answer had begun, so that a lost connection means an incomplete stream.
-    Anything unknown is a `ProviderProtocolError`.
-    """
-    if isinstance(error, ProviderError):
-        return error
-    names = [cls.__name__ for cls in type(error).__mro__]
-    lost = LOST_CONNECTIONS.intersection(names) and not TIMEOUTS.intersection(names)
-    kind = IncompleteStream if streaming and lost else kind_of(error, names)
-    return kind(f"{provider}: {sentence(error)}")
-
-
-def kind_of(error: Exception, names: list[str]) -> type[ProviderError]:
-    """Return our class for `error`, whose chain of class names is `names`."""
-    for name in names:
-        if name in KIND_BY_CLASS:
-            return KIND_BY_CLASS[name]
-        if name in JUDGED_BY_STATUS:
-            return kind_of_answer(status_of(error), codes_of(error))
-    return ProviderProtocolError
-
-
-def kind_of_answer(status: int, codes: frozenset[str]) -> type[ProviderError]:
-    """Return our class for an error answer; `status` below 300 is an error event inside a stream."""
-    if codes & SPENT_CODES or (status < 300 and codes & REQUEST_CODES):
-        return ProviderRejected
-    if status < 300 or status in TRY_AGAIN_STATUSES or status >= 500:
-        return ProviderUnavailable
-    return ProviderRejected if status >= 400 else ProviderProtocolError
-
-
-def status_of(error: Exception) -> int:
-    """Return the HTTP status an SDK error carries; 200 for an error event of a stream that had begun."""
-    status: object = getattr(error, "status_code", None)
-    return status if isinstance(status, int) else 200
-
-
-def codes_of(error: Exception) -> frozenset[str]:
-    """Return every code and type in the error's body, wherever the dialect puts them."""
-    found = (part.get(key) for part in body_parts(error) for key in ("code", "type", "error_code"))
-    return frozenset(value for value in found if isinstance(value, str))
-
-
-def body_parts(error: Exception) -> list[Mapping[str, object]]:
-    """Return the JSON objects of an error's body: the outer one, its `error`, and that one's `details`; [] for none."""
-    body: object = getattr(error, "body", None)
-    parts = [body] if isinstance(body, Mapping) else []
-    for key in ("error", "details"):
-        inner = parts[-1].get(key) if parts else None
-        if isinstance(inner, Mapping):
-            parts.append(inner)
-    return parts
-
-
-def sentence(error: Exception) -> str:
-    """Return what went wrong in one line, without anything a provider might echo of a key."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if not names & JUDGED_BY_STATUS or names & LOST_CONNECTIONS:
-        cause = error.__cause__ or error
-        return f"{type(cause).__name__}: {str(cause)[:MESSAGE_CHARS]}".rstrip(": ")
-    status = status_of(error)
-    parts = [f"HTTP {status}" if status >= 300 else "error event", *sorted(codes_of(error) - {"error"})]
-    messages = [part["message"] for part in body_parts(error) if isinstance(part.get("message"), str)]
-    # Refusals of a key quote parts of it.
-    if messages and status not in (401, 403):
-        parts.append(f"“{str(messages[-1])[:MESSAGE_CHARS]}”")
-    return " ".join(parts)
+def head_of(provider: str, headers: Mapping[str, str], *, expected: str) -> Head:
+    """Return what the headers say. Raises: `ProviderProtocolError` if they announce another type than `expected`."""
+    content_type = headers.get("content-type", "nothing")
+    if expected not in content_type:
+        raise ProviderProtocolError(f"{provider}: {content_type} came back instead of {expected}")
+    return Head(headers.get("x-request-id") or headers.get("request-id") or "", rate_limits(headers))

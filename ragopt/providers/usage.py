@@ -1,8 +1,12 @@
-"""Usage that a provider did not report, and usage of several attempts."""
+"""Usage as the providers report it, in disjoint buckets; usage they did not report; sums.
+
+Both providers bill reasoning as output. OpenAI's `prompt_tokens` include what was cached or written
+and Anthropic's `input_tokens` exclude it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ragopt.domain import Usage
@@ -13,6 +17,63 @@ from ragopt.tokens import count_tokens
 # Source: OpenAI cookbook, "How to count tokens with tiktoken".
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_REPLY = 3
+
+# Where servers of OpenAI's dialect put what was read from the cache. Source: openai 3.52.0,
+# `types/completion_usage.py`; api-docs.deepseek.com, kv_cache; genai-prices 0.2.3, extractors of the `chat` flavour.
+CACHED_PATHS = (("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",), ("cached_tokens",))
+
+
+def openai_usage(reported: Mapping[str, object]) -> Usage | None:
+    """Return the usage of a Chat Completions `usage` object, None if it lacks the two main counts.
+
+    Some servers (xAI, Gemini's) count reasoning apart from `completion_tokens`, which shows in a
+    `total_tokens` that is the sum of all three: then it is added, for it is billed as output.
+    """
+    prompt, completion = count_at(reported, "prompt_tokens"), count_at(reported, "completion_tokens")
+    if prompt is None or completion is None:
+        return None
+    found = (count_at(reported, *path) for path in CACHED_PATHS)
+    cached = min(prompt, next((count for count in found if count is not None), 0))
+    written = min(prompt - cached, count_at(reported, "prompt_tokens_details", "cache_write_tokens") or 0)
+    reasoning = count_at(reported, "completion_tokens_details", "reasoning_tokens") or 0
+    apart = reasoning > 0 and count_at(reported, "total_tokens") == prompt + completion + reasoning
+    output = completion + reasoning if apart else completion
+    return Usage(
+        input_tokens=prompt - cached - written,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=output,
+        reasoning_tokens=min(reasoning, output),
+    )
+
+
+def anthropic_usage(reported: Mapping[str, object]) -> Usage | None:
+    """Return the usage of a Messages `usage` object, None if it lacks the two main counts.
+
+    What was written and is not in the breakdown by lifetime was written for five minutes.
+    """
+    fresh, output = count_at(reported, "input_tokens"), count_at(reported, "output_tokens")
+    if fresh is None or output is None:
+        return None
+    written_1h = count_at(reported, "cache_creation", "ephemeral_1h_input_tokens") or 0
+    written_5m = count_at(reported, "cache_creation", "ephemeral_5m_input_tokens") or 0
+    written = count_at(reported, "cache_creation_input_tokens") or 0
+    return Usage(
+        input_tokens=fresh,
+        cached_input_tokens=count_at(reported, "cache_read_input_tokens") or 0,
+        cache_write_tokens=max(written_5m, written - written_1h),
+        output_tokens=output,
+        cache_write_1h_tokens=written_1h,
+        reasoning_tokens=min(output, count_at(reported, "output_tokens_details", "thinking_tokens") or 0),
+    )
+
+
+def count_at(reported: Mapping[str, object], *path: str) -> int | None:
+    """Return the count at a path of nested objects, None where there is none; a negative one is none."""
+    value: object = reported
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def estimated_usage(prompt: Prompt, answer: str) -> Usage:
@@ -36,4 +97,6 @@ def total_usage(usages: Sequence[Usage]) -> Usage:
         output_tokens=sum(usage.output_tokens for usage in usages),
         cost_usd=sum(costs, Decimal(0)) if len(costs) == len(usages) else None,
         estimated=any(usage.estimated for usage in usages),
+        cache_write_1h_tokens=sum(usage.cache_write_1h_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
     )

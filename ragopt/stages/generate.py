@@ -89,7 +89,9 @@ class _Run:
                     yield TextDelta(text)
         await self.settle(deployment, self.ended, ms=1000 * (time.perf_counter() - began_s))
         if self.delivered:
-            yield self.generated(deployment, partial=not isinstance(self.ended, Completed))
+            # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
+            whole = isinstance(self.ended, Completed) and self.ended.stop == "end"
+            yield self.generated(deployment, partial=not whole)
 
     @asynccontextmanager
     async def opened(self, deployment: Deployment) -> AsyncIterator[AsyncIterator[ProviderEvent]]:
@@ -112,6 +114,8 @@ class _Run:
             context=self.prepared.context,
             max_output_tokens=self.max_output_tokens,
             timeout_s=deployment.timeout_s,
+            capabilities=deployment.capabilities,
+            effort=deployment.effort,
         )
 
     def released(self, event: ProviderEvent) -> str:

@@ -208,7 +208,7 @@ def test_stop_drops_a_hanging_request() -> None:
 
 def test_command_says_where_it_listens() -> None:
     """`python -m eval stub` prints its address first, serves there, and ends with 0 when interrupted."""
-    command = [sys.executable, "-m", "eval", "stub", "--port", "0", "--answer", "Hello."]
+    command = [sys.executable, "-m", "eval", "stub", "--port", "0", "--answer", "Hello.", "--context-tokens", "9000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout

@@ -18,7 +18,15 @@ from ragopt.errors import ConfigError
 from ragopt.events import Finished
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
-from ragopt.wiring import Service, answering_digest, deployment_of, loaded_judge, open_library, open_service
+from ragopt.wiring import (
+    Service,
+    answering_digest,
+    deployment_of,
+    deployments_of,
+    loaded_judge,
+    open_library,
+    open_service,
+)
 from tests.environment import environment
 from tests.rerank_endpoint import served_endpoint
 
@@ -124,6 +132,33 @@ def test_a_cross_encoder_is_loaded_from_its_folder(tmp_path: Path, cross_encoder
         assert len(set(asyncio.run(judge(str(cross_encoder))))) == 2
         with pytest.raises(ModelUnavailable, match="RAGOPT_RERANK_MODEL"):
             asyncio.run(judge(str(tmp_path)))
+
+
+def test_an_effort_that_a_model_does_not_take_is_a_configuration_error(tmp_path: Path) -> None:
+    """The setting is named with what the model takes; a model that nobody knows gets what was asked."""
+    known = {"name": "a", "provider": "anthropic", "model": "claude-opus-4-5", "effort": "max", "base_url": "http://x"}
+    with pytest.raises(ConfigError, match=r"models\.a\.effort: claude-opus-4-5 takes low, medium, high, not max"):
+        deployments_of(settings_in(tmp_path, models=(known,)).models)
+    unknown = {"name": "a", "provider": "openai", "model": "own", "effort": "low", "base_url": "http://x"}
+    (made,) = deployments_of(settings_in(tmp_path, models=(unknown | {"streaming": False},)).models)
+    assert (made.effort, made.capabilities.streaming) == ("low", False)
+
+
+def test_models_at_one_address_share_their_connections(tmp_path: Path) -> None:
+    """Another address, key file or dialect has a pool of its own."""
+    key = tmp_path / "key"
+    key.write_text("sk-1")
+    at = {"provider": "openai", "base_url": "http://x"}
+    models = (
+        {"name": "a", **at},
+        {"name": "b", **at},
+        {"name": "c", **at, "base_url": "http://y"},
+        {"name": "d", **at, "api_key_file": str(key)},
+        {"name": "e", **at, "provider": "anthropic"},
+    )
+    made = deployments_of(settings_in(tmp_path, models=models).models)
+    assert made[0].provider is made[1].provider
+    assert len({id(deployment.provider) for deployment in made}) == 4
 
 
 def test_importing_the_package_is_light() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import anthropic
 import pytest
 
 from eval.stub import StubServer, serve_in_thread
-from ragopt.domain import Turn, Usage
+from ragopt.domain import Turn
 from ragopt.errors import IncompleteStream, ProviderRejected
 from ragopt.providers.anthropic import AnthropicProvider, _Reply, address, messages_of
 from ragopt.providers.protocol import Completed, Prompt
+from ragopt.providers.sdk import Head
 from ragopt.providers.usage import estimated_usage
 from tests.model_calls import ANSWER, KEY, PROMPT, call, collected, provider_for, text_of
 
@@ -31,7 +31,7 @@ def test_streams_deltas_then_completed(stub: StubServer) -> None:
     assert len(events) > 3
     last = events[-1]
     assert isinstance(last, Completed)
-    assert (last.model_served, last.stop) == ("stub-ok", "end_turn")
+    assert (last.model_served, last.stop) == ("stub-ok", "end")
     assert (last.usage.input_tokens, last.usage.estimated) == (stub.calls[-1].prompt_tokens, False)
     assert last.usage.output_tokens > 1
 
@@ -41,18 +41,6 @@ def test_base_url_may_end_in_v1(stub: StubServer) -> None:
     events = asyncio.run(collected(AnthropicProvider(KEY, stub.openai_url), call("stub-ok")))
     assert text_of(events) == ANSWER
     assert address(None) == "https://api.anthropic.com"
-
-
-def test_usage_buckets_are_taken_as_they_are() -> None:
-    """The dialect's `input_tokens` exclude what was cached; cumulative counts of the last event hold."""
-    reply = _Reply()
-    start = anthropic.types.Usage(
-        input_tokens=100, output_tokens=1, cache_read_input_tokens=600, cache_creation_input_tokens=300
-    )
-    reply.count(start, ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"))
-    reply.count(anthropic.types.MessageDeltaUsage(output_tokens=20), ("input_tokens", "output_tokens"))
-    expected = Usage(input_tokens=100, cached_input_tokens=600, cache_write_tokens=300, output_tokens=20)
-    assert reply.usage() == expected
 
 
 def test_missing_usage_is_estimated(stub: StubServer) -> None:
@@ -66,7 +54,7 @@ def test_missing_usage_is_estimated(stub: StubServer) -> None:
 def test_complete_needs_stop_reason_and_message_stop(stop: str | None, *, ended: bool) -> None:
     """Either of the two alone is an incomplete stream."""
     with pytest.raises(IncompleteStream):
-        _Reply(stop=stop, ended=ended).completed(call("m"))
+        _Reply(stop=stop, ended=ended).completed(call("m"), Head("", None))
 
 
 def test_history_starts_with_the_user() -> None:

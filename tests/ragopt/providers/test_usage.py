@@ -20,10 +20,12 @@ def test_estimate_counts_every_message() -> None:
 
 
 def test_sum_adds_every_bucket() -> None:
-    """Buckets add up, an estimate anywhere makes the sum one."""
-    one = Usage(1, 2, 3, 4, Decimal("0.1"))
-    other = Usage(10, 20, 30, 40, Decimal("0.2"), estimated=True)
-    assert total_usage([one, other]) == Usage(11, 22, 33, 44, Decimal("0.3"), estimated=True)
+    """No count is lost between attempts."""
+    first = Usage(1, 2, 3, 4, Decimal(5), cache_write_1h_tokens=6, reasoning_tokens=1)
+    second = Usage(10, 20, 30, 40, Decimal(50), estimated=True, cache_write_1h_tokens=60, reasoning_tokens=10)
+    both = Usage(11, 22, 33, 44, Decimal(55), estimated=True, cache_write_1h_tokens=66, reasoning_tokens=11)
+    assert total_usage([first, second]) == both
+    assert both.total_input_tokens == 11 + 22 + 33 + 66
 
 
 def test_sum_with_an_unknown_cost_is_unknown() -> None:

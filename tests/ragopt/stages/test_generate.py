@@ -21,7 +21,7 @@ from ragopt.telemetry import Trace
 from tests.model_calls import CONTEXT, PROMPT, ScriptedProvider, prepared, text_of
 
 USAGE = Usage(input_tokens=100, output_tokens=10)
-DONE = Completed(usage=USAGE, model_served="m-2026", stop="stop")
+DONE = Completed(usage=USAGE, model_served="m-2026", stop="end")
 PRICE = PriceSettings(input=Decimal(1), output=Decimal(10))
 DOWN = ProviderUnavailable("scripted: HTTP 500")
 
@@ -168,7 +168,7 @@ def test_trace_tells_model_and_time_to_first_token() -> None:
     trace = Trace("r")
     asyncio.run(events_of(deployed("small", ScriptedProvider(TextDelta("x"), DONE)), trace=trace))
     assert {span.stage for span in trace.spans} == {"route", "generate"}
-    assert (trace.facts["model"], trace.facts["model_served"], trace.facts["stop"]) == ("small", "m-2026", "stop")
+    assert (trace.facts["model"], trace.facts["model_served"], trace.facts["stop"]) == ("small", "m-2026", "end")
     assert isinstance(trace.facts["ttft_ms"], float)
 
 
