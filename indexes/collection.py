@@ -10,8 +10,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeAlias
 
 from indexes.errors import DocumentNotFound, SettingsMismatch
-from indexes.fusion import reciprocal_rank_fusion, settled
+from indexes.facets import NO_FILTER, MetadataFilter
+from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.manifest import (
+    LAYOUT,
     NEVER,
     Manifest,
     PreparedDocument,
@@ -52,20 +54,28 @@ class Collection:
         """Undo what a dead writer left uncommitted, and drop what no reader can see any more.
 
         Creates the manifest of a new collection. Raises: `SettingsMismatch` if its vectors come from
-        another embedder.
+        another embedder or its points from another version of ragopt.
         """
         async with self._lock():
             found = await self._store.fetch([self._scope.manifest_id()])
             if not found:
                 await self._store.upsert([manifest_point(self._scope, Manifest(0, self._embedder))])
             manifest = read_manifest(found[0]) if found else Manifest(0, self._embedder)
-            if manifest.embedder != self._embedder:
-                raise SettingsMismatch(
-                    f"collection {self._scope.collection!r} was embedded by {manifest.embedder}, the service runs "
-                    f"{self._embedder}: set RAGOPT_EMBEDDING_MODEL back, or ingest into a new collection"
-                )
+            self._check(manifest)
             await self._undo_uncommitted(manifest.generation)
             await self._store.delete(Where(equal=self._owned, at_most={"dead": manifest.generation}))
+
+    def _check(self, manifest: Manifest) -> None:
+        if manifest.embedder != self._embedder:
+            raise SettingsMismatch(
+                f"collection {self._scope.collection!r} was embedded by {manifest.embedder}, the service runs "
+                f"{self._embedder}: set RAGOPT_EMBEDDING_MODEL back, or ingest into a new collection"
+            )
+        if manifest.layout != LAYOUT:
+            raise SettingsMismatch(
+                f"collection {self._scope.collection!r} was written by another version of ragopt (layout "
+                f"{manifest.layout}, this one reads {LAYOUT}): ingest its documents into a new collection"
+            )
 
     async def generation(self) -> int:
         """Return the committed generation; 0 before the first document."""
@@ -131,15 +141,22 @@ class Collection:
         await self._store.optimize()
 
     async def search(
-        self, question: EncodedQuestion, terms: SparseVector, *, top_k: int, timer: StageTimer
+        self,
+        question: EncodedQuestion,
+        terms: SparseVector,
+        *,
+        top_k: int,
+        timer: StageTimer,
+        fusion: Fusion = PLAIN_RRF,
+        matching: MetadataFilter = NO_FILTER,
     ) -> tuple[int, list[Hit]]:
         """Return the generation searched and at most `top_k` fused hits, best first.
 
-        The dense and the BM25 query run side by side, filtered to one generation. `timer` is told
-        the stages `dense` and `bm25`.
+        Only chunks of documents whose metadata is `matching` are hits. The dense and the BM25 query run
+        side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
         generation = await self.generation()
-        where = self._scope.live("chunk", generation)
+        where = self._scope.live("chunk", generation, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):
@@ -152,8 +169,7 @@ class Collection:
         by_cosine, by_bm25 = await asyncio.gather(dense(), sparse())
         cosines = {hit.id: hit.score for hit in by_cosine}
         bm25s = {hit.id: hit.score for hit in by_bm25}
-        rankings = [settled(list(scores.items()), limit=top_k) for scores in (cosines, bm25s)]
-        fused = reciprocal_rank_fusion(rankings)[:top_k]
+        fused = fusion.fused(cosines, bm25s, limit=top_k)
         points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
         return generation, [
             Hit(
