@@ -22,7 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ragopt.domain import QueryKnobs, Tier
+from ragopt.domain import FusionMethod, QueryKnobs, Tier
 from ragopt.errors import ConfigError
 
 MEBIBYTE = 1024 * 1024
@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    fusion: FusionMethod = Field(default="rrf", description="how dense and BM25 hits are fused: by rank or by score")
+    dense_weight: float = Field(default=0.5, ge=0, le=1, description="share of the dense side in fusion, BM25 the rest")
     chunk_tokens: int = Field(
         default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
@@ -126,7 +128,9 @@ class Settings(BaseSettings):
 
     def knobs(self) -> QueryKnobs:
         """Return the knobs of a request that names none."""
-        return QueryKnobs(context_tokens=self.context_tokens, top_k=self.top_k)
+        return QueryKnobs(
+            context_tokens=self.context_tokens, top_k=self.top_k, fusion=self.fusion, dense_weight=self.dense_weight
+        )
 
 
 def config_file() -> Path:

@@ -10,12 +10,14 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
+Scalar: TypeAlias = str | int | float | bool
 Role: TypeAlias = Literal["user", "assistant"]
 Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
 CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
+FusionMethod: TypeAlias = Literal["rrf", "score"]
 
 # Between the spans of a passage, and between the passages of a context where their tokens are counted.
 SPAN_SEPARATOR = " … "
@@ -35,11 +37,14 @@ class QueryKnobs:
     """What may change per request and what the tuner searches.
 
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
-    reranking and packing.
+    reranking and packing. fusion: how the dense and the BM25 ranking become one, by rank or by score.
+    dense_weight: share of the dense side in it, in [0, 1]; BM25 has the rest.
     """
 
     context_tokens: int = 800
     top_k: int = 50
+    fusion: FusionMethod = "rrf"
+    dense_weight: float = 0.5
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""
@@ -52,7 +57,8 @@ class Question:
     """What a caller asks, with everything that decides the answer.
 
     `tenant` comes from the authenticated key. `text` is the last user message, `history` what came
-    before it, oldest first. `model` is `auto` or a configured name.
+    before it, oldest first. `model` is `auto` or a configured name. `filter`: metadata keys, each with
+    the values of which a document must have one; {} for every document.
     """
 
     text: str
@@ -64,6 +70,7 @@ class Question:
     max_output_tokens: int | None = None
     cache: CacheMode = "on"
     labels: Mapping[str, str] = field(default_factory=dict)
+    filter: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

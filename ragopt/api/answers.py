@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -69,6 +69,7 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
             collection=body.collection,
             history=turns(body),
             knobs=knobs(body, shared.service.settings),
+            filter=body.filter,
         )
         found = await shared.service.pipeline.context_for(question, trace=trace)
     return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
@@ -144,12 +145,17 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
         cache=body.cache,
         labels=body.labels.model_dump(exclude_none=True),
+        filter=body.filter,
     )
 
 
 def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
     """Return the request's knobs, the settings' where it names none."""
-    return QueryKnobs(context_tokens=body.token_budget or settings.context_tokens, top_k=body.top_k or settings.top_k)
+    return replace(
+        settings.knobs(),
+        context_tokens=body.token_budget or settings.context_tokens,
+        top_k=body.top_k or settings.top_k,
+    )
 
 
 def turns(body: ContextRequest) -> tuple[Turn, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ragopt.config import ModelSettings, load_settings
+from ragopt.domain import QueryKnobs
 from ragopt.errors import ConfigError
 from tests.environment import environment
 
@@ -44,6 +45,18 @@ def test_arguments_beat_the_environment_which_beats_the_file(tmp_path: Path) -> 
     assert (settings.context_tokens, settings.top_k, settings.port) == (400, 40, 2)
     assert settings.data_dir == Path(".ragopt")
     assert settings.knobs().context_tokens == 400
+
+
+def test_every_knob_is_a_setting() -> None:
+    """What a request does not name comes from the setting of the same name; each has the knobs' own default."""
+    with environment():
+        assert load_settings().knobs() == QueryKnobs()
+    with environment(RAGOPT_FUSION="score", RAGOPT_DENSE_WEIGHT="0.7"):
+        knobs = load_settings().knobs()
+    assert (knobs.fusion, knobs.dense_weight) == ("score", 0.7)
+    for wrong in ({"RAGOPT_FUSION": "best"}, {"RAGOPT_DENSE_WEIGHT": "1.1"}, {"RAGOPT_DENSE_WEIGHT": "-0.1"}):
+        with environment(**wrong), pytest.raises(ConfigError, match=next(iter(wrong))):
+            load_settings()
 
 
 def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:
