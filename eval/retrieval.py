@@ -1,6 +1,7 @@
 """`python -m eval retrieval`: how well each stage of the search ranks the documents that answer a question.
 
-Builds its own index in a temporary folder; one search of the serving pipeline gives all four rankings.
+Builds its own index in a temporary folder. One search of the serving pipeline gives all four rankings
+where it is configured to fuse as `rrf` does, two where it is not.
 """
 
 from __future__ import annotations
@@ -99,17 +100,21 @@ async def ask(pipeline: Pipeline, question: Question, *, query: Query, grades: M
 
 
 async def searched(pipeline: Pipeline, question: Question, *, trace: Trace) -> Rankings:
-    """Return the four rankings of one search. Raises: `CollectionNotFound`, `StoreUnavailable`."""
+    """Return the four rankings of one question. Raises: `CollectionNotFound`, `StoreUnavailable`."""
     encoded = await pipeline.embed(question.text)
     retrieved = await pipeline.retrieve(question.text, question, encoded=encoded, trace=trace)
-    return rankings_of(retrieved.hits, await pipeline.rerank(retrieved))
+    ranked = await pipeline.rerank(retrieved)
+    plain = replace(question, knobs=replace(question.knobs, fusion="rrf", dense_weight=0.5))
+    if plain != question:
+        retrieved = await pipeline.retrieve(plain.text, plain, encoded=encoded, trace=trace)
+    return rankings_of(retrieved.hits, ranked)
 
 
 def rankings_of(hits: Sequence[Hit], ranked: Sequence[RankedHit]) -> Rankings:
     """Return the documents by system, each at the place of its best chunk.
 
-    `hits` are in fused order, `ranked` are the same in reranked order. `bm25` and `dense` leave out
-    what has no such score; their ties are in the order of ids.
+    `hits` are in the order of plain RRF, `ranked` is what the reranker made of the configured fusion.
+    `bm25` and `dense` leave out what has no such score; their ties are in the order of ids.
     """
     return {
         "bm25": by_best_chunk((hit.chunk.document_id, hit.bm25) for hit in hits),
@@ -136,8 +141,13 @@ def report_of(outcomes: Sequence[Outcome], dataset: Dataset, *, job: RetrievalJo
         set=dataset.name,
         n=len(outcomes),
         seed=job.seed,
-        # A title is stored with its document, and neither embedded nor a BM25 term.
-        config={**index_config(settings), "top_k": job.top_k, "indexed": "title, headings, text"},
+        config={
+            **index_config(settings),
+            "top_k": job.top_k,
+            "fusion": settings.fusion,
+            "dense_weight": settings.dense_weight,
+            "indexed": "title, headings, text",
+        },
         metrics=metrics_of(outcomes, seed=job.seed),
         segments={name: Segment(len(part), metrics_of(part, seed=job.seed)) for name, part in parts.items()},
         failures=tuple(outcome.problem for outcome in outcomes if outcome.problem is not None),
