@@ -1,6 +1,7 @@
 """`python -m eval retrieval`: how well each stage of the search ranks the documents that answer a question.
 
-Builds its own index in a temporary folder; one search of the serving pipeline gives all four rankings.
+Builds its own index in a temporary folder. One search of the serving pipeline gives all four rankings
+where it is configured to fuse as `rrf` does, two where it is not.
 """
 
 from __future__ import annotations
@@ -109,18 +110,21 @@ def scores_of(rankings: Rankings, grades: Mapping[str, int]) -> dict[str, float]
 
 
 async def searched(pipeline: Pipeline, question: Question, *, trace: Trace) -> Rankings:
-    """Return the four rankings of one search. Raises: `CollectionNotFound`, `StoreUnavailable`."""
+    """Return the four rankings of one question. Raises: `CollectionNotFound`, `StoreUnavailable`."""
     encoded = await pipeline.embed(question.text)
     retrieved = await pipeline.retrieve(question.text, question, encoded=encoded, trace=trace)
     ranked = await pipeline.rerank(question.text, retrieved, knobs=question.knobs, trace=trace)
+    plain = replace(question, knobs=replace(question.knobs, fusion="rrf", dense_weight=0.5))
+    if plain != question:
+        retrieved = await pipeline.retrieve(plain.text, plain, encoded=encoded, trace=trace)
     return rankings_of(retrieved.hits, ranked)
 
 
 def rankings_of(hits: Sequence[Hit], ranked: Sequence[RankedHit]) -> Rankings:
     """Return the documents by system, each at the place of its best chunk.
 
-    `hits` are in fused order, `ranked` are the same in reranked order. `bm25` and `dense` leave out
-    what has no such score; their ties are in the order of ids.
+    `hits` are in the order of plain RRF, `ranked` is what the reranker made of the configured fusion.
+    `bm25` and `dense` leave out what has no such score; their ties are in the order of ids.
     """
     return {
         "bm25": by_best_chunk((hit.chunk.document_id, hit.bm25) for hit in hits),

@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeAlias
 
 from indexes.errors import DocumentNotFound, SettingsMismatch
-from indexes.fusion import reciprocal_rank_fusion, settled
+from indexes.facets import NO_FILTER, MetadataFilter
+from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.manifest import (
     LAYOUT,
     NEVER,
@@ -140,15 +141,22 @@ class Collection:
         await self._store.optimize()
 
     async def search(
-        self, question: EncodedQuestion, terms: SparseVector, *, top_k: int, timer: StageTimer
+        self,
+        question: EncodedQuestion,
+        terms: SparseVector,
+        *,
+        top_k: int,
+        timer: StageTimer,
+        fusion: Fusion = PLAIN_RRF,
+        matching: MetadataFilter = NO_FILTER,
     ) -> tuple[int, list[Hit]]:
         """Return the generation searched and at most `top_k` fused hits, best first.
 
-        The dense and the BM25 query run side by side, filtered to one generation. `timer` is told
-        the stages `dense` and `bm25`.
+        Only chunks of documents whose metadata is `matching` are hits. The dense and the BM25 query run
+        side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
         generation = await self.generation()
-        where = self._scope.live("chunk", generation)
+        where = self._scope.live("chunk", generation, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):
@@ -161,8 +169,7 @@ class Collection:
         by_cosine, by_bm25 = await asyncio.gather(dense(), sparse())
         cosines = {hit.id: hit.score for hit in by_cosine}
         bm25s = {hit.id: hit.score for hit in by_bm25}
-        rankings = [settled(list(scores.items()), limit=top_k) for scores in (cosines, bm25s)]
-        fused = reciprocal_rank_fusion(rankings)[:top_k]
+        fused = fusion.fused(cosines, bm25s, limit=top_k)
         points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
         return generation, [
             read_hit(points[item], dense=cosines.get(item), bm25=bm25s.get(item), fused=score)

@@ -308,6 +308,7 @@ def edge_filter(where: Where) -> Filter:
         FieldCondition(key, match=MatchAny(list(value)) if isinstance(value, tuple) else MatchValue(value))
         for key, value in where.equal.items()
     ]
+    must += [FieldCondition(key, match=MatchAny(list(values))) for key, values in where.holds]
     must += [FieldCondition(key, range=RangeFloat(lte=value)) for key, value in where.at_most.items()]
     must += [FieldCondition(key, range=RangeFloat(gt=value)) for key, value in where.above.items()]
     return Filter(must=[*must])

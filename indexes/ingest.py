@@ -17,6 +17,7 @@ from indexes.errors import DocumentError
 from indexes.invisible import strip_invisible
 from indexes.loading import check_text
 from indexes.manifest import PreparedChunk, PreparedDocument, content_hash, str_of
+from indexes.points import payload_bytes
 from indexes.records import (
     ChunkSpan,
     Document,
@@ -156,6 +157,7 @@ class Preparer:
                 check_text(document.text, max_bytes=self._max_bytes)
                 if document.id in seen:
                     raise DocumentError(f"document id {document.id!r} appears twice in one request")
+                payload_bytes({"title": document.title, "metadata": dict(document.metadata)})
             except DocumentError as error:
                 failure = IngestFailure(error.code, error.detail)
                 refused[at] = IngestResult(document.id, None, "failed", 0, 0, failure)

@@ -13,6 +13,8 @@ from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens
 from indexes.collection import Collection, StageTimer
 from indexes.errors import CollectionNotFound, StoreUnavailable
+from indexes.facets import NO_FILTER, MetadataFilter
+from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.ingest import ChunkedDocument, IngestTally, Preparer, Progress, TextEncoder
 from indexes.invisible import strip_invisible
 from indexes.manifest import Scope
@@ -88,15 +90,25 @@ class Library:
         return await (await self._open(Scope(tenant, collection))).generation()
 
     async def search(
-        self, tenant: str, collection: str, text: str, *, question: EncodedQuestion, top_k: int, timer: StageTimer
+        self,
+        tenant: str,
+        collection: str,
+        text: str,
+        *,
+        question: EncodedQuestion,
+        top_k: int,
+        timer: StageTimer,
+        fusion: Fusion = PLAIN_RRF,
+        matching: MetadataFilter = NO_FILTER,
     ) -> tuple[int, list[Hit]]:
         """Return the generation and at most `top_k` fused hits for `text`, best first.
 
-        `question` is `text` through the embedder. Raises: `CollectionNotFound`, `StoreUnavailable`.
+        `question` is `text` through the embedder; only documents whose metadata is `matching` are
+        searched. Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
         target = await self._open(Scope(tenant, collection))
         terms = self._bm25.question(strip_invisible(text))
-        return await target.search(question, terms, top_k=top_k, timer=timer)
+        return await target.search(question, terms, top_k=top_k, timer=timer, fusion=fusion, matching=matching)
 
     async def ping(self) -> None:
         """Return if the engine answers. Raises: `StoreUnavailable`."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from indexes.facets import NO_FILTER, MetadataFilter, facets_of, wanted_facets
 from indexes.records import ChunkSpan, Document, DocumentInfo, Encoded, Hit, Scalar, Span, SparseVector, StoredChunk
 from indexes.store import Payload, Point, Where
 from indexes.tokens import from_text, to_text
@@ -22,7 +23,7 @@ NEVER = 2**53 - 1
 # A document's text is stored in parts of this many characters, so that no single write is huge.
 TEXT_PART_CHARS = 200_000
 # What a chunk's payload holds; one more with each change that older points cannot serve.
-LAYOUT = 2
+LAYOUT = 3
 NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
 
 
@@ -74,12 +75,18 @@ class Scope:
         """Return the id of the point that keeps a deleted document's last version."""
         return self.point_id("tombstone", document_id)
 
-    def live(self, kind: str, generation: int, *, document_id: str | None = None) -> Where:
-        """Return the filter of what a reader of `generation` sees. The tenant is always in it."""
+    def live(
+        self, kind: str, generation: int, *, document_id: str | None = None, matching: MetadataFilter = NO_FILTER
+    ) -> Where:
+        """Return the filter of what a reader of `generation` sees. The tenant is always in it.
+
+        `matching` is for chunks: no other point carries its document's facets.
+        """
         equal: dict[str, str | int | tuple[str, ...]] = {"kind": kind, "tenant": self.tenant}
         if document_id is not None:
             equal["document_id"] = document_id
-        return Where(equal=equal, at_most={"born": generation}, above={"dead": generation})
+        holds = [("facets", values) for values in wanted_facets(matching)]
+        return Where(equal=equal, at_most={"born": generation}, above={"dead": generation}, holds=holds)
 
 
 def content_hash(document: Document, *, settings: str) -> str:
@@ -148,6 +155,7 @@ def chunk_point(scope: Scope, prepared: PreparedDocument, *, n: int, shared: Pay
         **shared,
         "n": n,
         "title": document.title,
+        "facets": [*facets_of(document.metadata)],
         "start": chunk.span.start,
         "end": chunk.span.end,
         "heading": chunk.span.heading,

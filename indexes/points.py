@@ -62,6 +62,8 @@ def check_where(where: Where) -> None:
     """Return if the values of a filter can be stored at all. Raises: `InvalidText`, `DocumentError`."""
     for value in where.equal.values():
         value_bytes(list(value) if isinstance(value, tuple) else value)
+    for _, values in where.holds:
+        value_bytes(list(values))
 
 
 def in_order(ids: Sequence[str], points: Iterable[Point]) -> list[Point]:

@@ -245,6 +245,7 @@ def qdrant_filter(where: Where) -> models.Filter:
         )
         for key, value in where.equal.items()
     ]
+    must += [models.FieldCondition(key=key, match=models.MatchAny(any=list(values))) for key, values in where.holds]
     must += [models.FieldCondition(key=key, range=models.Range(lte=value)) for key, value in where.at_most.items()]
     must += [models.FieldCondition(key=key, range=models.Range(gt=value)) for key, value in where.above.items()]
     return models.Filter(must=must)

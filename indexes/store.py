@@ -16,7 +16,7 @@ from indexes.records import FloatVector, SparseVector
 PayloadValue: TypeAlias = "str | int | float | bool | list[PayloadValue] | dict[str, PayloadValue] | None"
 Payload: TypeAlias = dict[str, PayloadValue]
 
-KEYWORD_FIELDS = ("kind", "tenant", "document_id")
+KEYWORD_FIELDS = ("kind", "tenant", "document_id", "facets")
 INTEGER_FIELDS = ("born", "dead", "version", "n")
 
 
@@ -32,11 +32,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A conjunction: `equal` fields hold that value (or one of a tuple), `at_most` are <=, `above` are >."""
+    """A conjunction: `equal` fields hold that value (or one of a tuple), `at_most` are <=, `above` are >.
+
+    `holds`: for each field and tuple, the field's array holds at least one of the values; a field may
+    be named again. No value matches nothing.
+    """
 
     equal: Mapping[str, str | int | tuple[str, ...]] = field(default_factory=dict)
     at_most: Mapping[str, int] = field(default_factory=dict)
     above: Mapping[str, int] = field(default_factory=dict)
+    holds: Sequence[tuple[str, tuple[str, ...]]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ragopt.domain import QueryKnobs, Tier
+from ragopt.domain import FusionMethod, QueryKnobs, Tier
 from ragopt.errors import ConfigError
 from ragopt.providers.capabilities import Effort
 
@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    fusion: FusionMethod = Field(default="rrf", description="how dense and BM25 hits are fused: by rank or by score")
+    dense_weight: float = Field(default=0.5, ge=0, le=1, description="share of the dense side in fusion, BM25 the rest")
     relevance_floor: float = Field(
         default=0.5, ge=0, le=1, description="packing ends below this share of the best sentence's value; 0: never"
     )

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
+Scalar: TypeAlias = str | int | float | bool
 Role: TypeAlias = Literal["user", "assistant"]
 Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
@@ -18,6 +19,7 @@ Tier: TypeAlias = Literal["simple", "medium", "complex"]
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
 # Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
 Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
+FusionMethod: TypeAlias = Literal["rrf", "score"]
 
 # Between the spans of a passage, and between the passages of a context where their tokens are counted.
 SPAN_SEPARATOR = " … "
@@ -42,7 +44,8 @@ class QueryKnobs:
     its value, which is about 1 for the best. min_relevance: a question to which nothing is as relevant
     gets no passages, and so an abstention; see `ragopt.stages.pack.relevance`. rerank_depth: most hits
     that a cross-encoder may judge. rerank_deadline_ms: from the start of reranking until what it has not
-    judged is cut off.
+    judged is cut off. fusion: how the dense and the BM25 ranking become one, by rank or by score.
+    dense_weight: share of the dense side in it, in [0, 1]; BM25 has the rest.
     """
 
     context_tokens: int = 800
@@ -52,6 +55,8 @@ class QueryKnobs:
     min_relevance: float = 0.0
     rerank_depth: int = 50
     rerank_deadline_ms: int = 120
+    fusion: FusionMethod = "rrf"
+    dense_weight: float = 0.5
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does; part of cache keys, logs and reports."""
@@ -64,7 +69,8 @@ class Question:
     """What a caller asks, with everything that decides the answer.
 
     `tenant` comes from the authenticated key. `text` is the last user message, `history` what came
-    before it, oldest first. `model` is `auto` or a configured name.
+    before it, oldest first. `model` is `auto` or a configured name. `filter`: metadata keys, each with
+    the values of which a document must have one; {} for every document.
     """
 
     text: str
@@ -76,6 +82,7 @@ class Question:
     max_output_tokens: int | None = None
     cache: CacheMode = "on"
     labels: Mapping[str, str] = field(default_factory=dict)
+    filter: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

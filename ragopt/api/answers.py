@@ -69,6 +69,7 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
             collection=body.collection,
             history=turns(body),
             knobs=knobs(body, shared.service.settings),
+            filter=body.filter,
         )
         found = await shared.service.pipeline.context_for(question, trace=trace)
     return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
@@ -144,6 +145,7 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
         cache=body.cache,
         labels=body.labels.model_dump(exclude_none=True),
+        filter=body.filter,
     )
 
 

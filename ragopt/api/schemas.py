@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from indexes.invisible import is_blank
+from ragopt.api.filters import MAX_FILTER_KEYS, FilterValues
 from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Tier
 
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -104,6 +105,11 @@ class ContextRequest(Wire):
     collection: CollectionName = "default"
     token_budget: Annotated[int, Field(ge=1, le=200_000)] | None = None
     top_k: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    filter: dict[Name, FilterValues] = Field(
+        default_factory=dict,
+        max_length=MAX_FILTER_KEYS,
+        description="metadata that a document must have: every key, and of a list any value",
+    )
 
 
 class Labels(Wire):

@@ -9,7 +9,7 @@ from contextlib import aclosing, nullcontext
 from typing import cast
 
 from ragopt.api.rendering import answer_json
-from ragopt.cli.arguments import add_collection, add_json, add_place
+from ragopt.cli.arguments import add_collection, add_filter, add_json, add_place, filter_of
 from ragopt.cli.remote import Remote, service_at, service_of
 from ragopt.cli.terminal import say, say_json, stream
 from ragopt.config import Settings, load_settings
@@ -22,13 +22,14 @@ from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.telemetry import Trace
 from ragopt.wiring import open_service
 
-EXAMPLE = 'ragopt ask "How many vacation days do we have?"'
+EXAMPLE = 'ragopt ask "How many vacation days do we have?" --filter team=hr'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("question")
     add_collection(parser, purpose="where to look")
+    add_filter(parser)
     add_place(parser)
     add_json(parser)
 
@@ -39,11 +40,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidRequest("the question is empty")
     settings = load_settings(data_dir=arguments.data_dir)
     remote = service_at(arguments.url, settings) if arguments.url else service_of(settings)
-    asked = {"collection": arguments.collection, "quiet": arguments.json}
+    asked = Question(
+        arguments.question,
+        DEFAULT_TENANT,
+        arguments.collection,
+        knobs=settings.knobs(),
+        filter=filter_of(arguments.filter),
+    )
     if remote is not None:
-        whole = answer_remotely(remote, arguments.question, **asked)
+        whole = answer_remotely(remote, asked, quiet=arguments.json)
     else:
-        whole = asyncio.run(answer_here(settings, arguments.question, **asked))
+        whole = asyncio.run(answer_here(settings, asked, quiet=arguments.json))
     if arguments.json:
         say_json(whole)
     else:
@@ -52,9 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def answer_remotely(remote: Remote, question: str, *, collection: str, quiet: bool) -> Mapping[str, object]:
+def answer_remotely(remote: Remote, asked: Question, *, quiet: bool) -> Mapping[str, object]:
     """Return the whole answer of a service, printed as it comes unless `quiet`. Raises: `RagoptError`."""
-    for name, data in remote.answer(question, collection=collection):
+    for name, data in remote.answer(asked.text, collection=asked.collection, matching=asked.filter):
         if name == "delta" and not quiet:
             stream(str(data["text"]))
         elif name == "error":
@@ -64,9 +71,8 @@ def answer_remotely(remote: Remote, question: str, *, collection: str, quiet: bo
     raise RagoptError(f"{remote.url} ended the answer before its end")
 
 
-async def answer_here(settings: Settings, question: str, *, collection: str, quiet: bool) -> Mapping[str, object]:
+async def answer_here(settings: Settings, asked: Question, *, quiet: bool) -> Mapping[str, object]:
     """Return the whole answer of this process, which holds the data dir meanwhile; printed unless `quiet`."""
-    asked = Question(question, DEFAULT_TENANT, collection, knobs=settings.knobs())
     with nullcontext() if settings.qdrant_url else DataDirLock(settings.data_dir):
         async with open_service(settings) as service:
             return await answered(service.pipeline, asked, quiet=quiet)

@@ -12,7 +12,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from indexes.records import Document, IngestFailure, IngestResult
+from indexes.errors import DocumentError
+from indexes.points import payload_bytes
+from indexes.records import Document, IngestFailure, IngestResult, Scalar
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 CORPUS_NAMES = tuple(f"corpus{suffix}" for suffix in SUFFIXES)
@@ -70,7 +72,13 @@ def document_of(line: bytes, place: str) -> Document | IngestResult:
         return failed(place, "`title` must be a string and `metadata` an object")
     if not is_text(name + text + (title or "")):
         return failed(place, "holds a lone surrogate, which is not text")
-    scalars = {key: value for key, value in (metadata or {}).items() if isinstance(value, str | int | float | bool)}
+    scalars: dict[str, Scalar] = {
+        key: value for key, value in (metadata or {}).items() if isinstance(value, str | int | float | bool)
+    }
+    try:
+        payload_bytes({**scalars})
+    except DocumentError as error:
+        return failed(place, f"`metadata`: {error.detail}")
     return Document(id=name, text=text, title=title or "", metadata=scalars)
 
 

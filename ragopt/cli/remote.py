@@ -11,6 +11,7 @@ from typing import cast
 import httpx
 
 from indexes.errors import StoreLocked
+from indexes.facets import NO_FILTER, MetadataFilter
 from indexes.records import Document, IngestFailure, IngestResult, IngestStatus
 from ragopt.config import Settings
 from ragopt.errors import ConfigError, RagoptError
@@ -31,7 +32,10 @@ class Remote:
 
     def ingest(self, documents: Sequence[Document], *, collection: str) -> list[IngestResult]:
         """Return what became of each document, in order. Raises: `RagoptError`."""
-        items = [{"id": item.id, "text": item.text, "title": item.title} for item in documents]
+        items = [
+            {"id": item.id, "text": item.text, "title": item.title, "metadata": dict(item.metadata)}
+            for item in documents
+        ]
         with self._client() as client:
             response = client.post("/ingest", json={"documents": items, "collection": collection})
         content = response.json()
@@ -42,9 +46,12 @@ class Remote:
             return [failure_of(item.id, failed[item.id]["code"], failed[item.id]["detail"]) for item in documents]
         raise problem_error(self.url, content)
 
-    def answer(self, question: str, *, collection: str) -> Iterator[tuple[str, dict[str, object]]]:
+    def answer(
+        self, question: str, *, collection: str, matching: MetadataFilter = NO_FILTER
+    ) -> Iterator[tuple[str, dict[str, object]]]:
         """Yield the name and the data of each event of a streamed answer. Raises: `RagoptError`."""
-        asked = {"question": question, "collection": collection, "stream": True}
+        wanted = {key: [*values] for key, values in matching.items()}
+        asked = {"question": question, "collection": collection, "filter": wanted, "stream": True}
         with self._client() as client, client.stream("POST", "/answer", json=asked) as response:
             if not response.is_success:
                 raise problem_error(self.url, json.loads(response.read()))

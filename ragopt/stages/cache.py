@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from indexes.facets import wanted_facets
 from ragopt.domain import Answer, CacheOutcome, Question, Usage
 from ragopt.state.access import as_bytes, redis_key
 
@@ -127,6 +128,7 @@ def answer_key(question: Question, standalone: str, *, generation: int, scope: s
         question.knobs.digest(),
         question.model,
         question.max_output_tokens,
+        wanted_facets(question.filter),
         scope,
     ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from indexes.fusion import Fusion
 from indexes.library import Library
 from indexes.records import EncodedQuestion
 from ragopt.domain import Question
@@ -13,7 +14,7 @@ from ragopt.telemetry import Trace
 
 @dataclass(frozen=True, slots=True)
 class HybridRetriever:
-    """Dense and BM25 side by side, fused."""
+    """Dense and BM25 side by side over the documents that the question's filter lets through, fused."""
 
     library: Library
 
@@ -28,6 +29,8 @@ class HybridRetriever:
             question=encoded,
             top_k=question.knobs.top_k,
             timer=trace.stage,
+            fusion=Fusion(question.knobs.fusion, question.knobs.dense_weight),
+            matching=question.filter,
         )
         trace.note(hits=len(hits), generation=generation)
         return Retrieved(encoded, tuple(hits), generation)

@@ -41,6 +41,15 @@ FILTERS: list[tuple[Where, set[int]]] = [
     (Where(above={"dead": NEVER}), set()),
     (Where(at_most={"absent": 1}), set()),
     (Where(equal={"kind": "chunk", "document_id": "b"}, at_most={"born": 4}, above={"dead": 4}), {4}),
+    (Where(holds=[("facets", ("year 0",))]), {0, 3}),
+    (Where(holds=[("facets", ("year 0", "year 2", "year 9"))]), {0, 2, 3, 5}),
+    (Where(holds=[("facets", ("year 0", "year 2")), ("facets", ("even",))]), {0, 2}),
+    (Where(holds=[("facets", ("year",))]), set()),
+    (Where(holds=[("facets", ("even",)), ("facets", ("odd",))]), set()),
+    (Where(holds=[("facets", ("even",)), ("facets", ())]), set()),
+    (Where(holds=[("absent", ("even",))]), set()),
+    (Where(equal={"kind": "chunk"}, above={"born": 1}, holds=[("facets", ("year 1", "year 2"))]), {2, 4}),
+    (Where(holds=[("facets", tuple(f"year {n}" for n in range(100)))] * 20), {0, 1, 2, 3, 4, 5}),
 ]
 
 MakeEngine = Callable[[], Engine]
@@ -255,7 +264,7 @@ class TestStore:
         run(scenario)
 
     def test_filters(self, run: Callable[[Scenario], None]) -> None:
-        """A filter is a conjunction of equal, one-of, at-most and above, and means the same to every method."""
+        """A filter is a conjunction of equal, one-of, at-most, above and holds, and means the same to every method."""
         points = [
             point(
                 n,
@@ -265,6 +274,7 @@ class TestStore:
                 document_id="a/ü" if n < 3 else "b",
                 born=n,
                 dead=NEVER if n < 5 else 5,
+                facets=[f"year {n % 3}", ("even", "odd")[n % 2]],
             )
             for n in range(6)
         ]
@@ -351,6 +361,8 @@ class TestStore:
                     await store.set_payload(ALL, {"text": bad})
             with pytest.raises(InvalidText):
                 await store.count(Where(equal={"kind": ("a", "\ud800")}))
+            with pytest.raises(InvalidText):
+                await store.count(Where(holds=[("facets", ("a", "\ud800"))]))
             assert await store.count(ALL) == 0
 
         run(scenario)

@@ -100,6 +100,34 @@ def test_second_answer_comes_from_the_cache(service: Running) -> None:
     assert "31" in after["answer"]
 
 
+def test_filter_decides_what_is_searched(service: Running, tmp_path: Path) -> None:
+    """A filter holds for /context, /answer and its cache; one that matches nothing is an abstention, no error."""
+    closing = "The gate of the office in {} closes at {}."
+    documents = [
+        {"id": "north", "text": closing.format("Oslo", "eight"), "metadata": {"city": "Oslo", "floor": 1}},
+        {"id": "south", "text": closing.format("Rome", "nine"), "metadata": {"city": "Rome", "floor": 2}},
+    ]
+    asked = {"question": "When does the gate of the office close?", "collection": "offices"}
+    with service.client() as client:
+        client.post("/ingest", json={"documents": documents, "collection": "offices"}).raise_for_status()
+        both = client.post("/context", json={**asked, "filter": {"floor": [1, 2]}}).json()
+        rome = client.post("/context", json={**asked, "filter": {"city": "Rome", "floor": 2.0}}).json()
+        cities = ["Oslo", "Rome", "Oslo"]
+        answers = [client.post("/answer", json={**asked, "filter": {"city": city}}).json() for city in cities]
+        none = client.post("/answer", json={**asked, "filter": {"city": "Oslo", "floor": "1"}})
+    assert {passage["document_id"] for passage in both["passages"]} == {"north", "south"}
+    assert {passage["document_id"] for passage in rome["passages"]} == {"south"}
+    assert [("eight" in whole["answer"], "nine" in whole["answer"]) for whole in answers[:2]] == [
+        (True, False),
+        (False, True),
+    ]
+    assert [whole["cache"]["status"] for whole in answers] == ["miss", "miss", "hit"]
+    assert (none.status_code, none.json()["abstained"], none.json()["context"]["passages"]) == (200, True, [])
+    place = ("--collection", "offices", "--data-dir", data_dir_of(service))
+    told = ragopt("ask", asked["question"], "--filter", "city=Rome", "--filter", "floor=[1, 2]", *place, cwd=tmp_path)
+    assert (told.returncode, "nine" in told.stdout, "eight" in told.stdout) == (0, True, False)
+
+
 def test_conversation_is_remembered(service: Running) -> None:
     """A follow-up is understood by what was said before under the same conversation id."""
     with service.client() as client:
@@ -241,6 +269,11 @@ def ask_as(curl: str) -> Any:
 def test_commands_work_without_a_service(tmp_path: Path) -> None:
     """With nobody on the data dir, `ingest` and `ask` do the work themselves."""
     (tmp_path / "a.md").write_text("# Gate\n\nThe gate closes at eight in the evening.")
+    late = {"id": "late", "text": "The gate closes at ten in the evening.", "metadata": {"day": "Friday"}}
+    (tmp_path / "b.jsonl").write_text(json.dumps(late))
+    assert ragopt("ingest", "b.jsonl", cwd=tmp_path).returncode == 0
+    friday = ragopt("ask", "When does the gate close?", "--filter", "day=Friday", cwd=tmp_path)
+    assert "ten in the evening" in friday.stdout
     ingested = ragopt("ingest", "a.md", cwd=tmp_path)
     assert (ingested.returncode, "1 created" in ingested.stdout) == (0, True)
     asked = ragopt("ask", "When does the gate close?", "--json", cwd=tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,24 @@ from eval.__main__ import main, show
 from eval.datasets import Dataset, Query, read_dataset
 from eval.errors import DatasetError
 from eval.report import Report
-from eval.retrieval import SYSTEMS, Outcome, RetrievalJob, answerable, ask, measure, metrics_of, rankings_of, report_of
-from indexes.records import Document, Hit, StoredChunk
+from eval.retrieval import (
+    SYSTEMS,
+    Outcome,
+    Rankings,
+    RetrievalJob,
+    answerable,
+    ask,
+    measure,
+    metrics_of,
+    rankings_of,
+    report_of,
+    searched,
+)
+from indexes.records import Document, EncodedQuestion, Hit, StoredChunk
 from ragopt.config import load_settings
-from ragopt.domain import Question
-from ragopt.pipeline import RankedHit
+from ragopt.domain import QueryKnobs, Question
+from ragopt.pipeline import RankedHit, Retrieved
+from ragopt.telemetry import Trace
 from ragopt.wiring import open_library
 
 TEXTS = {
@@ -68,7 +82,11 @@ def test_every_system_finds_what_a_small_corpus_says(folder: Path, capsys: pytes
         assert {report["metrics"][f"{kind}.{system}"]["value"] for kind in KINDS} == {1.0}
     assert report["metrics"]["ndcg@10.full-bm25"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert {name: segment["n"] for name, segment in report["segments"].items()} == {"land": 2, "sea": 1}
-    assert report["config"]["top_k"] == 200
+    assert {name: report["config"][name] for name in ("top_k", "fusion", "dense_weight")} == {
+        "top_k": 200,
+        "fusion": "rrf",
+        "dense_weight": 0.5,
+    }
     assert report["config"]["indexed"] == "title, headings, text"
 
 
@@ -155,6 +173,33 @@ def test_one_search_gives_four_rankings() -> None:
         "rrf": ["a", "b", "c"],
         "full": ["b", "c", "a"],
     }
+
+
+def test_rrf_is_the_plain_one_whatever_is_configured(tmp_path: Path) -> None:
+    """`full` reranks what the configured fusion found; `rrf` stays the reference, from a search of its own."""
+    hits = [hit(name, 0, dense=0.5, bm25=2.0) for name in "ab"]
+    searches: list[QueryKnobs] = []
+
+    async def retrieve(standalone: str, question: Question, *, encoded: EncodedQuestion, trace: Trace) -> Retrieved:
+        searches.append(question.knobs)
+        plain = (question.knobs.fusion, question.knobs.dense_weight) == ("rrf", 0.5)
+        return Retrieved(encoded, tuple(hits if plain else reversed(hits)), 1)
+
+    async def keep_order(standalone: str, retrieved: Retrieved, *, knobs: QueryKnobs, trace: Trace) -> list[RankedHit]:
+        return [RankedHit(item, 0.0, 0.0, (0.0,)) for item in retrieved.hits]
+
+    async def rankings(*knobs: QueryKnobs) -> list[Rankings]:
+        async with open_library(load_settings(data_dir=tmp_path / "data")) as (_, real):
+            pipeline = replace(real, retrieve=retrieve, rerank=keep_order)
+            questions = [Question("What?", "eval", knobs=item) for item in knobs]
+            return [await searched(pipeline, question, trace=Trace("r")) for question in questions]
+
+    plain, by_score, weighted = asyncio.run(
+        rankings(QueryKnobs(), QueryKnobs(fusion="score"), QueryKnobs(dense_weight=0.7))
+    )
+    assert plain["rrf"] == by_score["rrf"] == weighted["rrf"] == plain["full"] == ["a", "b"]
+    assert by_score["full"] == weighted["full"] == ["b", "a"]
+    assert len(searches) == 5
 
 
 def test_no_hits_are_four_empty_rankings() -> None:

@@ -24,7 +24,7 @@ from uuid import UUID
 import pytest
 from rank_bm25 import BM25Okapi
 
-from indexes.bm25 import K1, B, Bm25Encoder
+from indexes.bm25 import K1, K3, B, Bm25Encoder
 from indexes.edge import EdgeEngine
 from indexes.errors import InvalidText
 from indexes.records import SparseVector
@@ -143,11 +143,18 @@ def test_weights_are_the_formula() -> None:
 
 
 def test_question_and_document_share_terms() -> None:
-    """Case, inflection and stop words make no difference, and a question's terms weigh 1 each."""
+    """Case, inflection and stop words make no difference, and a term that a question has once weighs 1."""
     encoder = Bm25Encoder()
-    question = encoder.question("Is the DOG running? Dogs run!")
+    question = encoder.question("Is the DOG running?")
     assert set(question.indices) == set(encoder.document("a dog runs").indices)
     assert question.values == (1.0, 1.0)
+
+
+def test_repeats_in_a_question_saturate() -> None:
+    """A term weighs (k3 + 1) tf / (k3 + tf), however long the question is, and never k3 + 1."""
+    vector = Bm25Encoder().question("A fox. Two foxes, three FOXES: " + "dog " * 5_000 + "cat")
+    assert sorted(vector.values) == pytest.approx([1, 1, 1, 3 * (K3 + 1) / (K3 + 3), 5_000 * (K3 + 1) / (K3 + 5_000)])
+    assert max(vector.values) < K3 + 1
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "?!… —", "the of and", "\x00"])

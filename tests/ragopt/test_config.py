@@ -55,6 +55,16 @@ def test_every_knob_is_a_setting() -> None:
     assert settings.knobs() == replace(QueryKnobs(), min_relevance=0.4, rerank_depth=7, rerank_deadline_ms=80)
 
 
+def test_a_knob_has_bounds() -> None:
+    """A value beyond them is refused by the name of its variable."""
+    with environment(RAGOPT_FUSION="score", RAGOPT_DENSE_WEIGHT="0.7"):
+        knobs = load_settings().knobs()
+    assert (knobs.fusion, knobs.dense_weight) == ("score", 0.7)
+    for wrong in ({"RAGOPT_FUSION": "best"}, {"RAGOPT_DENSE_WEIGHT": "1.1"}, {"RAGOPT_DENSE_WEIGHT": "-0.1"}):
+        with environment(**wrong), pytest.raises(ConfigError, match=next(iter(wrong))):
+            load_settings()
+
+
 def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:
     """Tier, price and key come out typed; the conventional variables are honoured."""
     with environment(RAGOPT_CONFIG=written(tmp_path, TOML), MY_KEY="k1", ANTHROPIC_API_KEY="k2", OPENAI_BASE_URL="u"):

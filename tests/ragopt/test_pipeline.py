@@ -30,7 +30,12 @@ from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens, count_tokens_batch
 from tests.fakes import WordEncoder
 
-FEES = Document("fees", "The late fee is eight dollars. Refunds take ten days. Cats are not allowed.", "Fees")
+FEES = Document(
+    "fees",
+    "The late fee is eight dollars. Refunds take ten days. Cats are not allowed.",
+    "Fees",
+    {"team": "hr", "year": 2024},
+)
 ROUTE = Route("fake", "fake", "simple", None, "the only one", ())
 
 
@@ -156,6 +161,21 @@ def test_without_passages_no_model_is_called(tmp_path: Path) -> None:
     (events,) = run_with(tmp_path, Question("late fee?", "t", knobs=QueryKnobs(context_tokens=1)), generate=never)
     answer = finished(events)
     assert (answer.text, answer.abstained, answer.citations) == (ABSTENTION, True, ())
+
+
+def test_filter_decides_what_is_found(tmp_path: Path) -> None:
+    """A document is found if each key has one of the values; a filter that matches nothing ends in an abstention."""
+
+    def asked(**matching: tuple[str | int, ...]) -> Question:
+        return Question("How much is the late fee?", "t", cache="off", filter=matching)
+
+    events = run_with(
+        tmp_path, asked(), asked(team=("it", "hr"), year=(2024,)), asked(team=("it",)), asked(city=("x",))
+    )
+    answers = [finished(item) for item in events]
+    assert [answer.abstained for answer in answers] == [False, False, True, True]
+    assert all("eight dollars" in answer.text for answer in answers[:2])
+    assert all((answer.text, answer.context.passages) == (ABSTENTION, ()) for answer in answers[2:])
 
 
 def test_an_unknown_collection_is_an_error_before_any_event(tmp_path: Path) -> None:

@@ -55,6 +55,51 @@ def test_every_field_reaches_the_pipeline(http: Served) -> None:
     assert asked.knobs == http.service.settings.knobs()
 
 
+@pytest.mark.parametrize("path", ["/context", "/answer"])
+def test_filter_reaches_the_pipeline(http: Served, path: str) -> None:
+    """A value alone is a list of one, JSON types stay what they are, and no filter is none."""
+    wanted = {"team": "hr", "year": [2023, 2024.0, "2025"], "public": True, "none of these": []}
+    http.post(path, {**QUESTION, "filter": wanted})
+    http.post(path, QUESTION)
+    filtered, plain = (asked.filter for asked in http.service.pipeline.asked)
+    values = {"team": ("hr",), "year": (2023, 2024.0, "2025"), "public": (True,), "none of these": ()}
+    assert filtered == values
+    assert [type(value) for value in filtered["year"]] == [int, float, str]
+    assert plain == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ("hr", "/filter"),
+        ({"team": None}, "/filter/team"),
+        ({"team": {"any": ["hr"]}}, "/filter/team"),
+        ({"team": ["hr", ["it"]]}, "/filter/team"),
+        ({"team": "\ud800"}, "/filter/team"),
+        ({"year": 2**63}, "/filter/year"),
+        ({"year": ["x"] * 101}, "/filter/year"),
+        ({f"key {n}": 1 for n in range(21)}, "/filter"),
+        ({"": 1}, "/filter//[key]"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_wrong_filter_is_422_that_names_it(http: Served, wrong: object, pointer: str) -> None:
+    """At most 20 keys of at most 100 strings, numbers or booleans: one error says where there is another thing."""
+    for path in ("/context", "/answer"):
+        response = http.post(path, {**QUESTION, "filter": wrong})
+        problem = response.json()
+        assert (response.status_code, problem["code"]) == (422, "invalid_request")
+        assert [item["pointer"] for item in problem["errors"]] == [pointer]
+    assert http.service.pipeline.asked == []
+
+
+def test_knobs_that_no_request_names_are_the_settings(http: Served) -> None:
+    """How hits are fused is the service's setting, whatever budget a request names."""
+    with served(FakeService(settings=Settings(fusion="score", dense_weight=0.3))) as other:
+        other.post("/context", {**QUESTION, "token_budget": 9})
+        assert other.service.pipeline.asked[0].knobs == replace(other.service.settings.knobs(), context_tokens=9)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

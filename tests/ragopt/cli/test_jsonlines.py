@@ -51,8 +51,9 @@ def test_json_lines_in_an_ordinary_folder_are_skipped(tmp_path: Path) -> None:
 def test_bad_lines_fail_alone_and_by_number(tmp_path: Path) -> None:
     """Every kind of bad line is named by its place, the good ones go on."""
     bad = ["{", "[1]", {"id": 1, "text": "x"}, {"id": "", "text": "x"}, {"id": "s", "text": "\ud800"}, "[" * 100_000]
+    bad += [{"id": "m", "text": "x", "metadata": {"n": value}} for value in (2**63, float("nan"), "\ud800")]
     results = list(read_documents(written(tmp_path / "d.jsonl", [*bad, LINES[1]])))
-    assert [item.id for item in results if isinstance(item, IngestResult)] == [f"d.jsonl:{n}" for n in range(1, 7)]
+    assert [item.id for item in results if isinstance(item, IngestResult)] == [f"d.jsonl:{n}" for n in range(1, 10)]
     assert [item.id for item in results if isinstance(item, Document)] == ["b"]
 
 

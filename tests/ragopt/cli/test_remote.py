@@ -58,6 +58,14 @@ def test_answer_comes_as_events(http: Served, remote: Remote) -> None:
     assert list(remote.answer("Is the sky blue?", collection="c"))[-1][1]["code"] == "incomplete_stream"
 
 
+def test_metadata_and_filter_are_sent(http: Served, remote: Remote) -> None:
+    """A document keeps its metadata, and a question its filter, on the way to a service."""
+    remote.ingest([Document("a", "text", "A", {"team": "hr", "year": 2024})], collection="c")
+    assert http.service.library.stored["acme", "c", "a"].metadata == {"team": "hr", "year": 2024}
+    list(remote.answer("Why?", collection="c", matching={"year": (2023, 2024), "open": (True,)}))
+    assert http.service.pipeline.asked[-1].filter == {"year": (2023, 2024), "open": (True,)}
+
+
 def test_nobody_there_is_one_error() -> None:
     """A service that does not answer is an error that names its address."""
     with pytest.raises(RagoptError, match=r"http://127\.0\.0\.1:9 does not answer"):

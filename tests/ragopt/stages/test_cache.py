@@ -109,16 +109,37 @@ def test_case_width_and_white_space_do_not_matter(redis_url: str) -> None:
         replace(QUESTION, knobs=QueryKnobs(top_k=51)),
         replace(QUESTION, model="small"),
         replace(QUESTION, max_output_tokens=100),
+        replace(QUESTION, knobs=QueryKnobs(fusion="score")),
+        replace(QUESTION, knobs=QueryKnobs(dense_weight=0.6)),
+        replace(QUESTION, filter={"team": ("hr",)}),
+        replace(QUESTION, filter={"team": ()}),
     ],
 )
 def test_whatever_decides_the_answer_decides_the_entry(redis_url: str, other: Question) -> None:
-    """Another tenant, collection, knob, model or length is another question."""
+    """Another tenant, collection, knob, model, length or filter is another question."""
 
     async def scenario(redis: Redis) -> None:
         cache = patient_cache(redis)
         await cache.put(QUESTION, "What is oil?", ANSWER)
         assert await cache.get(QUESTION, "What is oil?", generation=7) is not None
         assert await cache.get(other, "What is oil?", generation=7) is None
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_filter_is_kept_apart_by_what_it_means(redis_url: str) -> None:
+    """The same filter in another order is a hit; another value, or the same of another JSON type, is a miss."""
+    asked = replace(QUESTION, filter={"team": ("hr", "it"), "year": (1,)})
+
+    async def scenario(redis: Redis) -> None:
+        cache = patient_cache(redis)
+        await cache.put(asked, "What is oil?", ANSWER)
+        same = replace(QUESTION, filter={"year": (1.0,), "team": ("it", "hr")})
+        assert await cache.get(same, "What is oil?", generation=7) is not None
+        for year in (2, "1", True):
+            other = replace(asked, filter={**asked.filter, "year": (year,)})
+            assert await cache.get(other, "What is oil?", generation=7) is None
+        assert await cache.get(QUESTION, "What is oil?", generation=7) is None
 
     with_redis(redis_url, scenario)
 
