@@ -95,7 +95,8 @@ def test_knobs_that_no_request_names_are_the_settings(http: Served) -> None:
     """How hits are fused is the service's setting, whatever budget a request names."""
     with served(FakeService(settings=Settings(fusion="score", dense_weight=0.3))) as other:
         other.post("/context", {**QUESTION, "token_budget": 9})
-        assert other.service.pipeline.asked[0].knobs == QueryKnobs(9, 50, "score", 0.3)
+        asked = other.service.pipeline.asked[0].knobs
+    assert (asked.context_tokens, asked.fusion, asked.dense_weight) == (9, "score", 0.3)
 
 
 @pytest.mark.parametrize(
