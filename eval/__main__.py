@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 FAILURES_SHOWN = 3
+# Of `bench`; its module is imported when it runs.
+SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "scale")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,11 +77,12 @@ def add_retrieval(commands: Commands) -> None:
 
 def add_bench(commands: Commands) -> None:
     """Add `bench`."""
-    command = add_command(commands, "bench", "time ingest, answers and starts on this machine")
+    command = add_command(commands, "bench", "time ingest, search, reranking, answers and starts on this machine")
     command.epilog = "example: python -m eval bench --only ingest --chunks 500"
     command.add_argument("--data", type=Path, metavar="DIR", help="its corpus and questions; else generated text")
-    command.add_argument("--only", type=subjects, metavar="NAME,NAME", help="of ingest, answer, start")
-    command.add_argument("--chunks", type=positive, default=3_000, metavar="N", help="least chunks in the index")
+    command.add_argument("--only", type=subjects, metavar="NAME,NAME", help=f"of {', '.join(SUBJECTS)}")
+    command.add_argument("--chunks", type=positive, metavar="N", help="in the index; default 3,000, scale 100,000")
+    command.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the growth that `--only scale` measures")
     command.set_defaults(command=run_bench)
 
 
@@ -142,9 +145,15 @@ def run_retrieval(arguments: argparse.Namespace) -> int:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """Time what was asked for."""
-    from eval.bench import SUBJECTS, BenchJob, bench
+    from eval.bench import BY_DEFAULT, BenchJob, bench
 
-    job = BenchJob(data=arguments.data, only=arguments.only or SUBJECTS, chunks=arguments.chunks, seed=arguments.seed)
+    job = BenchJob(
+        data=arguments.data,
+        only=arguments.only or BY_DEFAULT,
+        chunks=arguments.chunks,
+        plot=arguments.plot,
+        seed=arguments.seed,
+    )
     return show(bench(job), as_lines=arguments.json)
 
 
@@ -192,12 +201,11 @@ def budgets(text: str) -> tuple[int, ...]:
 
 def subjects(text: str) -> tuple[str, ...]:
     """Return the subjects of `bench` that are named, in their own order. Raises: `ArgumentTypeError`."""
-    known = ("ingest", "answer", "start")
     named = text.split(",")
     for name in named:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-    return tuple(name for name in known if name in named)
+        if name not in SUBJECTS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SUBJECTS)}")
+    return tuple(name for name in SUBJECTS if name in named)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 EvaluationError
 ├── DatasetError      a data folder is not in the format; names file and line
 └── BenchError        a measurement could not be made: the service did not start, or answered with an error
+    └── MissingExtra  what it is compared with is not installed; names the extra
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class DatasetError(EvaluationError):
 
 class BenchError(EvaluationError):
     """A measurement could not be made."""
+
+
+class MissingExtra(BenchError):
+    """A package of an extra is not installed."""
