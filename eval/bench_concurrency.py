@@ -176,8 +176,11 @@ async def overload_metrics(
         "overload.shed": exact(counts[SHED]),
         "overload.errors": exact(len(replies) - counts[OK] - counts[SHED]),
     }
-    for percent in (50, 95) if answered else ():
-        metrics[f"overload.p{percent}_ms"] = bootstrap(answered, seed=0, statistic=percentile_of(percent))
+    refused = [reply.ms for reply in replies if reply.status == SHED]
+    for name, milliseconds in (("", answered), ("refusal_", refused)):
+        for percent in (50, 95) if milliseconds else ():
+            interval = bootstrap(milliseconds, seed=0, statistic=percentile_of(percent))
+            metrics[f"overload.{name}p{percent}_ms"] = interval
     return metrics | {"overload.recovery_s": exact(await recovery_s(client, questions, calm_ms=calm_ms))}
 
 

@@ -98,7 +98,7 @@ async def measured(texts: BenchTexts, folder: Path, encoder: TextEncoder, *, que
         systems: dict[str, System] = {OURS: OurSearch(library), f"{OURS}_no_rerank": OurSearch(library, reranks=False)}
         others, missing = other_systems(recorder)
         asked = list(islice(texts.questions(), WARM_UP + questions))
-        timings = await in_turns(systems | others, asked, encoder)
+        timings = await in_turns(systems | others, asked, encoder, seed=texts.seed)
     config: dict[str, ConfigValue] = {"chunks": chunks, "texts": len(recorder.vectors), "top_k": TOP_K}
     config |= {"left_out": "; ".join(missing)} if missing else {}
     return Report("bench.retrieval", texts.name, questions, texts.seed, config, metrics_of(timings, seed=texts.seed))
@@ -122,16 +122,19 @@ def other_systems(recorder: RecordingEncoder) -> tuple[dict[str, System], list[s
     return systems, missing
 
 
-async def in_turns(systems: Mapping[str, System], asked: Sequence[str], encoder: TextEncoder) -> dict[str, Timings]:
-    """Return the times of each system: every question to all of them in turn, another one first each time.
+async def in_turns(
+    systems: Mapping[str, System], asked: Sequence[str], encoder: TextEncoder, *, seed: int
+) -> dict[str, Timings]:
+    """Return the times of each system: every question to all of them, in an order drawn anew for each.
 
-    The first `WARM_UP` questions are not counted. Whoever uses vectors has the question embedded anew.
+    A fixed order would let one system always start from the caches that the same other one left.
+    The first `WARM_UP` questions are not counted. The question is embedded anew for each system.
     """
     timings = {name: Timings() for name in systems}
     names = list(systems)
+    rng = np.random.default_rng(seed)
     for n, text in enumerate(tqdm(asked, desc="ask", unit="question")):
-        turn = n % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in (names[at] for at in rng.permutation(len(names))):
             started = time.perf_counter()
             question = await encoder.encode_question(text)
             embedded = time.perf_counter()

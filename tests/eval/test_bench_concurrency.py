@@ -41,6 +41,7 @@ def test_levels_reach_their_concurrency_and_overload_is_shed() -> None:
     assert values["overload.answered"] > 0
     counted = sum(values[f"overload.{name}"] for name in ("answered", "shed", "errors"))
     assert values["overload.requests"] == counted
+    assert 0 < values["overload.refusal_p50_ms"] <= values["overload.refusal_p95_ms"]
     assert 0 < values["overload.recovery_s"] <= RECOVERY_LIMIT_S
 
 
