@@ -77,7 +77,7 @@ command prints what a program can read.
 | `ragopt config check` | print the validated settings with secrets masked |
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
-| `python -m eval bench` | time ingest, search, reranking, answers and memory on this machine |
+| `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
 
