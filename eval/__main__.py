@@ -16,6 +16,9 @@ from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
 
+# Of `bench`; its module is imported when it runs.
+SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "scale")
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; return its exit code: 0, or 1 with one line on standard error if something failed."""
@@ -56,11 +59,12 @@ def parser() -> argparse.ArgumentParser:
 
 def add_bench(commands: Commands) -> None:
     """Add `bench`."""
-    command = add_command(commands, "bench", "time ingest, answers and starts on this machine")
+    command = add_command(commands, "bench", "time ingest, search, reranking, answers and starts on this machine")
     command.epilog = "example: python -m eval bench --only ingest --chunks 500"
     command.add_argument("--data", type=Path, metavar="DIR", help="its corpus and questions; else generated text")
-    command.add_argument("--only", type=subjects, metavar="NAME,NAME", help="of ingest, answer, start")
-    command.add_argument("--chunks", type=positive, default=3_000, metavar="N", help="least chunks in the index")
+    command.add_argument("--only", type=subjects, metavar="NAME,NAME", help=f"of {', '.join(SUBJECTS)}")
+    command.add_argument("--chunks", type=positive, metavar="N", help="in the index; default 3,000, scale 100,000")
+    command.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the growth that `--only scale` measures")
     command.set_defaults(command=run_bench)
 
 
@@ -89,9 +93,15 @@ def add_fit_tokens(commands: Commands) -> None:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """Time what was asked for."""
-    from eval.bench import SUBJECTS, BenchJob, bench
+    from eval.bench import BY_DEFAULT, BenchJob, bench
 
-    job = BenchJob(data=arguments.data, only=arguments.only or SUBJECTS, chunks=arguments.chunks, seed=arguments.seed)
+    job = BenchJob(
+        data=arguments.data,
+        only=arguments.only or BY_DEFAULT,
+        chunks=arguments.chunks,
+        plot=arguments.plot,
+        seed=arguments.seed,
+    )
     return show(bench(job), as_lines=arguments.json)
 
 
@@ -117,12 +127,11 @@ def run_fit_tokens(arguments: argparse.Namespace) -> int:
 
 def subjects(text: str) -> tuple[str, ...]:
     """Return the subjects of `bench` that are named, in their own order. Raises: `ArgumentTypeError`."""
-    known = ("ingest", "answer", "start")
     named = text.split(",")
     for name in named:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-    return tuple(name for name in known if name in named)
+        if name not in SUBJECTS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SUBJECTS)}")
+    return tuple(name for name in SUBJECTS if name in named)
 
 
 if __name__ == "__main__":

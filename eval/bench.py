@@ -1,4 +1,4 @@
-"""`python -m eval bench`: times ingest, answers and starts on the machine it runs on."""
+"""`python -m eval bench`: times what ragopt does on the machine it runs on, beside what others do."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from eval.bench_answer import bench_answer
+from eval.bench_concurrency import bench_concurrency
 from eval.bench_ingest import bench_ingest
+from eval.bench_memory import bench_memory
+from eval.bench_rerank import bench_rerank
+from eval.bench_retrieval import bench_retrieval
+from eval.bench_scale import bench_scale, chart_of
 from eval.bench_start import bench_start
 from eval.bench_texts import BenchTexts
+from eval.errors import BenchError
 from eval.report import ConfigValue, Report
 
-SUBJECTS = ("ingest", "answer", "start")
+# Without a name all of them run but `scale`, which takes minutes.
+SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "scale")
+BY_DEFAULT = SUBJECTS[:-1]
+CHUNKS, SCALE_CHUNKS = 3_000, 100_000
 PACKAGES = ("openvino", "torch", "sentence-transformers", "qdrant-edge-py")
 # What decides how fast a processor multiplies bfloat16; without any of them the model runs in float32.
 CPU_FLAGS = ("amx_bf16", "avx512_bf16")
@@ -23,25 +33,49 @@ CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 
 @dataclass(frozen=True, slots=True)
 class BenchJob:
-    """What to time. data: a folder whose corpus and questions to use, None for generated text. chunks: at least."""
+    """What to time.
+
+    data: a folder whose corpus and questions to use, None for generated text. chunks: at least; None
+    for 3,000, and 100,000 for `scale`. plot: where to draw the growth that `scale` measures.
+    """
 
     data: Path | None = None
-    only: tuple[str, ...] = SUBJECTS
-    chunks: int = 3_000
+    only: tuple[str, ...] = BY_DEFAULT
+    chunks: int | None = None
+    plot: Path | None = None
     seed: int = 0
 
 
 def bench(job: BenchJob) -> list[Report]:
     """Return one report per subject, in order; each says on which machine. Raises: `BenchError`, `DatasetError`."""
-    texts = BenchTexts.of(job.data, chunks=job.chunks, seed=job.seed)
+    if job.plot is not None and "scale" not in job.only:
+        raise BenchError("--plot draws what `--only scale` measures")
+    if job.plot is not None and not job.plot.parent.is_dir():
+        raise BenchError(f"--plot {job.plot}: there is no folder {job.plot.parent}")
+    texts = BenchTexts.of(job.data, chunks=job.chunks or CHUNKS, seed=job.seed)
     subjects: Mapping[str, Callable[[BenchTexts], Report]] = {
         "ingest": bench_ingest,
         "answer": bench_answer,
         "start": bench_start,
+        "retrieval": bench_retrieval,
+        "rerank": bench_rerank,
+        "concurrency": bench_concurrency,
+        "memory": bench_memory,
+        "scale": partial(bench_scale, chunks=job.chunks or SCALE_CHUNKS),
     }
     here = machine()
-    reports = [subjects[name](texts) for name in job.only]
-    return [replace(report, config={**report.config, **here}) for report in reports]
+    measured = {name: subjects[name](texts) for name in job.only}
+    if job.plot is not None:
+        draw(measured["scale"], job.plot)
+    return [replace(report, config={**report.config, **here}) for report in measured.values()]
+
+
+def draw(report: Report, target: Path) -> None:
+    """Write the growth that `scale` measured as SVG. Raises: `BenchError` if the file cannot be written."""
+    try:
+        target.write_text(chart_of(report).svg(), encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"--plot {target}: {error.strerror}") from error
 
 
 def machine() -> dict[str, ConfigValue]:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,12 @@ UNSET = ("RAGOPT_QDRANT_URL", "RAGOPT_REDIS_URL", "RAGOPT_DATA_DIR")
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that answered `/readyz`: where, with which key, and how long after it was started."""
+    """A service that answered `/readyz`: where, with which key, how long after it was started, in which process."""
 
     url: str
     key: str
     ready_s: float
+    pid: int
 
     def headers(self) -> dict[str, str]:
         """Return the headers that every request needs."""
@@ -38,17 +39,21 @@ class RunningService:
 
 
 @contextmanager
-def running_service(folder: Path, *, data_dir: Path, cache_home: Path | None = None) -> Iterator[RunningService]:
+def running_service(
+    folder: Path, *, data_dir: Path, cache_home: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[RunningService]:
     """Start the service, yield it when it is ready, and stop it.
 
     folder: where its empty configuration and its log go. cache_home: where it keeps converted models,
-    None for the user's own. Raises: `BenchError` with the last line of its log if it does not come up.
+    None for the user's own. settings: variables that override the environment.
+    Raises: `BenchError` with the last line of its log if it does not come up.
     """
     port, key, log = free_port(), f"bench-{secrets.token_hex(16)}", folder / "service.log"
     config = folder / "ragopt.toml"
     config.write_text("", encoding="utf-8")
     variables = [f"RAGOPT_CONFIG={config}", f"RAGOPT_API_KEY={key}"]
     variables += [f"XDG_CACHE_HOME={cache_home}"] if cache_home else []
+    variables += [f"{name}={value}" for name, value in (settings or {}).items()]
     # Through env(1): only the settings read and copy this process's own environment.
     unset = [part for name in UNSET for part in ("-u", name)]
     serve = [sys.executable, "-m", "ragopt", "serve", "--port", str(port), "--data-dir", str(data_dir)]
@@ -60,7 +65,7 @@ def running_service(folder: Path, *, data_dir: Path, cache_home: Path | None = N
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process, log)
-        yield RunningService(url, key, time.perf_counter() - started)
+        yield RunningService(url, key, time.perf_counter() - started, process.pid)
     finally:
         stop(process)
 

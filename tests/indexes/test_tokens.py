@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 from indexes.model import SHIPPED_SHA256
-from indexes.records import EncodedQuestion
+from indexes.records import BitMatrix, EncodedQuestion, FloatMatrix
 from indexes.tokens import (
     BITS,
+    BLOCK_TOKENS,
+    SIGN_SCALE,
     TokenProjection,
+    cosines,
     from_text,
     max_sim,
     max_sim_parts,
     shipped_projection,
     to_text,
     unit_rows,
-    unpack,
 )
 
 
@@ -29,6 +31,12 @@ def question_of(
 ) -> EncodedQuestion:
     weights = np.full(len(vectors), 1 / max(len(vectors), 1), np.float32)
     return EncodedQuestion(vectors[0] if len(vectors) else vectors, projection.project(vectors), weights)
+
+
+def unpack(bits: BitMatrix) -> FloatMatrix:
+    """Return -1 or +1 for each bit, scaled so that a dot product with a unit vector estimates the cosine."""
+    signs = 2 * np.unpackbits(bits, axis=1).astype(np.float32) - 1
+    return np.asarray(signs * (SIGN_SCALE / np.sqrt(signs.shape[1])), np.float32)
 
 
 def test_the_shipped_projection_is_used_for_its_model_only() -> None:
@@ -56,6 +64,15 @@ def test_bits_estimate_the_cosine() -> None:
     two = unit_rows(one + 0.7 * random_vectors(3, 400, 128))
     estimate = np.sum(projection.project(one) * unpack(projection.squeeze(two)), axis=1)
     assert float(np.mean(estimate - np.sum(one * two, axis=1))) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("rows", [0, 1, BLOCK_TOKENS, 2 * BLOCK_TOKENS + 1])
+def test_cosines_block_by_block_are_the_one_product(rows: int) -> None:
+    """However many blocks the tokens fill, each cosine is the product with its scaled signs."""
+    vectors = random_vectors(8, 5, BITS)
+    bits = np.packbits(random_vectors(9, rows, BITS) > 0, axis=1)
+    assert cosines(vectors, bits).shape == (5, rows)
+    assert np.allclose(cosines(vectors, bits), vectors @ unpack(bits).T, atol=1e-6)
 
 
 def test_max_sim_equals_the_definition() -> None:
