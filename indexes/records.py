@@ -27,8 +27,8 @@ class IndexKnobs:
     chunk_tokens: target size of a chunk. chunking: name of the chunking rules.
     """
 
-    chunk_tokens: int = 100
-    chunking: str = "units-2"
+    chunk_tokens: int = 80
+    chunking: str = "units-3"
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does."""

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
     chunk_tokens: int = Field(
-        default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
+        default=80, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")
