@@ -118,7 +118,10 @@ class EncodedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk of a live document version, as the store holds it; `text` is the document's own text."""
+    """A chunk of a live document version, as the store holds it; `text` is the document's own text.
+
+    n: which chunk of its version it is, in text order from 0.
+    """
 
     id: str
     document_id: str
@@ -128,6 +131,7 @@ class StoredChunk:
     end: int
     units: tuple[Span, ...]
     text: str
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
