@@ -1,170 +1,161 @@
 """Text to chunks with exact spans: structure first, then sentences, then tokens.
 
 A text is read as blocks (headings, list items, table rows, code lines, paragraphs). Each block is
-one unit, a paragraph one unit per sentence. Chunks are runs of whole units; a chunk never crosses
-a heading. Spans index the text as it is: nothing is altered.
+one unit, a paragraph or a list item one unit per sentence. Chunks are runs of whole units that tear
+apart as little as they can; a chunk never crosses a heading. Spans index the text as it is: nothing is altered.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
+from indexes.breaks import Unit, best_runs
+from indexes.lines import with_plain_breaks
 from indexes.records import ChunkSpan, IndexKnobs, Span
 from indexes.sentences import sentence_spans, trimmed
+from indexes.structure import Block, blocks
+from indexes.tables import is_separator
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
-Kind: TypeAlias = Literal["heading", "code", "item", "row", "prose"]
 
-FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
-HEADING = re.compile(r"\s{0,3}#{1,6}\s+\S|\s*(={1,6}) .+ \1\s*$")
-HEADING_MARKS = "#= \t"
-ITEM_MARK = re.compile(r"\s*(?:[-*+•‣▪]|\d{1,3}[.)]|[a-zA-Z][.)])\s+")
-ITEM = re.compile(ITEM_MARK.pattern + r"\S")
-ROW = re.compile(r"\s*\|.*\|\s*$")
-LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+COUNTER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]")
 SOFT_BREAK = re.compile(r"[;:,.!?)\]]\s+|\\n|\s+")
+STOPS = (".", "!", "?", '."', ".”", ".)", ";")
 
 # A unit over this many chunk sizes is cut at punctuation or white space: no sentence is that long.
 MAX_UNIT_CHUNKS = 2
-# A paragraph that ends when the chunk is at least this full also ends the chunk.
-PARAGRAPH_BREAK_SHARE = 0.7
-# A last chunk of a section under this share of the target joins the one before it.
-TAIL_SHARE = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A structural part of a text."""
-
-    start: int
-    end: int
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """The smallest part that is never cut. `opens`: a heading; `closes`: the last of its block."""
-
-    start: int
-    end: int
-    tokens: int
-    opens: bool
-    closes: bool
+# How much is indexed with a chunk of the sentence that leads into its list, table or code, of the sentence
+# before it in its paragraph, of a table's header and of the items around its own.
+INTRO_CHARS = 300
+SENTENCE_CHARS = 100
+HEAD_CHARS = 80
+PARENT_CHARS = 60
+MAX_PARENTS = 3
+# All that is told of what stands above a chunk: it is stored with each.
+ABOVE_CHARS = 400
 
 
 def chunk_text(text: str, knobs: IndexKnobs, *, count_tokens: CountTokens) -> list[ChunkSpan]:
     """Return the chunks of `text` in text order, disjoint, of about `knobs.chunk_tokens` tokens each.
 
-    Every character that is not white space lies in exactly one chunk. [] for text without any.
-    A unit over twice the target is cut at punctuation or white space.
+    Every character that is not white space lies in exactly one unit of one chunk. [] for text
+    without any. A unit over twice the target is cut at punctuation or white space.
     """
-    units = sized_units(text, knobs.chunk_tokens, count_tokens=count_tokens)
-    path = HeadingPath()
+    view = with_plain_breaks(text)
+    above = Above(view)
     chunks: list[ChunkSpan] = []
-    for section in sections(units):
-        path.enter(text[unit.start : unit.end] for unit in section if unit.opens)
-        for run in packed_runs(section, knobs.chunk_tokens):
-            held = sum(unit.opens for unit in run)
+    for section in sections(sized_units(view, knobs.chunk_tokens, count_tokens=count_tokens)):
+        for run in best_runs(section, knobs.chunk_tokens):
             spans = tuple((unit.start, unit.end) for unit in run)
-            chunks.append(ChunkSpan(run[0].start, run[-1].end, spans, path.above(held)))
+            chunks.append(ChunkSpan(run[0].start, run[-1].end, spans, above.over(run)))
     return chunks
 
 
-class HeadingPath:
-    """The headings above the text that is being read, outermost first."""
+class Above:
+    """What stands above a chunk while a text is read: headings, and what leads into its list, table or code."""
 
-    def __init__(self) -> None:
-        self._open: list[tuple[int, str]] = []
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._headings: list[Unit] = []
+        self._last: Unit | None = None
+        self._intro: Unit | None = None
+        self._parents: list[Unit] = []
+        self._heads: list[Unit] = []
 
-    def enter(self, headings: Iterable[str]) -> None:
-        """Go on below these headings: each closes those of its own level and deeper."""
-        for heading in headings:
-            title = heading.strip().lstrip(HEADING_MARKS)
-            # Wiki text also spaces its marks, as in "= = Title = =": what counts is how many there are.
-            level = sum(mark in "#=" for mark in heading.strip().removesuffix(title))
-            self._open = [item for item in self._open if item[0] < level]
-            self._open.append((level, title.rstrip(HEADING_MARKS)))
+    def over(self, run: Sequence[Unit]) -> str:
+        """Return what stands above the next chunk and not in it, outermost first, joined by ` > `.
 
-    def above(self, held: int) -> str:
-        """Return the path without its last `held` headings, joined by ` > `; "" at the top."""
-        return " > ".join(title for _, title in self._open[: len(self._open) - held])
+        Its end where it is long; "" for nothing.
+        """
+        first, before = run[0], self._last
+        self._pass(first)
+        leading = list(self._leading(first, before))
+        for unit in run[1:]:
+            self._pass(unit)
+        titles = [unit.block.title for unit in self._headings if unit.end <= first.start]
+        return " > ".join(part for part in (*titles, *leading) if part)[-ABOVE_CHARS:]
+
+    def _leading(self, first: Unit, before: Unit | None) -> Iterator[str]:
+        """Yield what leads into a chunk that begins with `first`, behind `before`."""
+        block = first.block
+        if before is not None and before.block is block and block.kind == "prose":
+            yield self._ending(before, SENTENCE_CHARS)
+        if not (block.depth or block.kind in ("row", "code")):
+            return
+        if self._intro is not None:
+            yield self._ending(self._intro, INTRO_CHARS)
+        parents = [unit for unit in self._parents if unit is not first and unit.block.depth <= block.depth]
+        for unit in parents[-MAX_PARENTS:]:
+            yield self._beginning(unit, PARENT_CHARS)
+        for unit in self._heads:
+            if unit is not first:
+                yield self._beginning(unit, HEAD_CHARS)
+
+    def _pass(self, unit: Unit) -> None:
+        """Go on to the next unit."""
+        block, last = unit.block, self._last
+        if block.kind == "heading":
+            self._headings = [item for item in self._headings if item.block.level < block.level]
+            self._headings.append(unit)
+        if last is None or last.block.group != block.group:
+            leads = last is not None and last.block.kind in ("prose", "item")
+            self._intro = last if leads else None
+            self._parents = []
+        if last is None or last.block.part != block.part:
+            self._heads = []
+            self._parents = [item for item in self._parents if item.block.depth < block.depth + (block.kind != "item")]
+        if block.kind == "item" and (last is None or last.block is not block):
+            self._parents.append(unit)
+        if block.head and not is_separator(self._text[unit.start : unit.end].strip()):
+            self._heads.append(unit)
+        self._last = unit
+
+    def _beginning(self, unit: Unit, limit: int) -> str:
+        words = one_line(self._text[unit.start : unit.end])
+        return words if len(words) <= limit else words[:limit].rpartition(" ")[0]
+
+    def _ending(self, unit: Unit, limit: int) -> str:
+        words = one_line(self._text[unit.start : unit.end])
+        return words if len(words) <= limit else words[-limit:].partition(" ")[2]
+
+
+def one_line(text: str) -> str:
+    """Return `text` with every run of white space as one space and none at the ends."""
+    return " ".join(text.split())
 
 
 def sized_units(text: str, chunk_tokens: int, *, count_tokens: CountTokens) -> list[Unit]:
     """Return the units of `text` with their token counts, in text order."""
-    parts: list[tuple[Span, bool, bool]] = []
-    for block in blocks(text):
-        spans = unit_spans(text, block)
-        parts += [(span, block.kind == "heading", at == len(spans) - 1) for at, span in enumerate(spans)]
-    counts = count_tokens([text[start:end] for (start, end), _, _ in parts])
+    parts = [(span, block) for block in blocks(text) for span in unit_spans(text, block)]
+    counts = count_tokens([text[start:end] for (start, end), _ in parts])
     units: list[Unit] = []
-    for ((start, end), opens, closes), tokens in zip(parts, counts, strict=True):
-        if tokens <= MAX_UNIT_CHUNKS * chunk_tokens:
-            units.append(Unit(start, end, tokens, opens, closes))
-        else:
-            units += cut_unit(text, Unit(start, end, tokens, opens, closes), chunk_tokens)
+    for ((start, end), block), tokens in zip(parts, counts, strict=True):
+        ending = text[max(start, end - 2) : end]
+        unit = Unit(start, end, tokens, block, colon=ending.endswith(":"), stop=ending.endswith(STOPS))
+        units += [unit] if tokens <= MAX_UNIT_CHUNKS * chunk_tokens else cut_unit(text, unit, chunk_tokens)
     return units
 
 
 def unit_spans(text: str, block: Block) -> list[Span]:
-    """Return the spans of a block's units: its sentences for prose and long list items, else the block itself."""
-    if block.kind in ("prose", "item"):
-        marker = ITEM_MARK.match(text, block.start) if block.kind == "item" else None
-        spans = list(sentence_spans(text, marker.end() if marker else block.start, block.end))
-        first = trimmed(text, block.start, block.end)[0]
-        return [(first, spans[0][1]), *spans[1:]] if spans else []
-    span = trimmed(text, block.start, block.end)
-    return [span] if span[0] < span[1] else []
-
-
-def blocks(text: str) -> Iterator[Block]:
-    """Yield the structural parts of `text` in order; blank lines and code fences are in none."""
-    fence, prose_start = "", -1
-    kind: Kind = "prose"
-    for match in LINE.finditer(text):
-        start, end = match.span()
-        line_kind = line_of(match.group(), fence)
-        fence = next_fence(match.group(), fence)
-        continues = line_kind == "prose" and prose_start >= 0
-        if prose_start >= 0 and not continues:
-            yield Block(prose_start, start, kind)
-            prose_start = -1
-        if line_kind in ("heading", "code", "row"):
-            yield Block(start, end, line_kind)
-        elif line_kind in ("prose", "item") and not continues:
-            prose_start, kind = start, line_kind
-        if start == end:
-            break
-    if prose_start >= 0:
-        yield Block(prose_start, len(text), kind)
-
-
-def line_of(line: str, fence: str) -> Kind | Literal["blank"]:
-    """Return what a line is; a code fence itself counts as blank."""
-    if FENCE.match(line) and (not fence or line.strip().startswith(fence)):
-        return "blank"
-    if fence:
-        return "code" if line.strip() else "blank"
-    if not line.strip():
-        return "blank"
-    if HEADING.match(line):
-        return "heading"
-    if ROW.match(line):
-        return "row"
-    return "item" if ITEM.match(line) else "prose"
-
-
-def next_fence(line: str, fence: str) -> str:
-    """Return the fence that is open after `line`: "" outside code."""
-    match = FENCE.match(line)
-    if match is None:
-        return fence
-    if not fence:
-        return match.group(1)
-    return "" if line.strip().startswith(fence) else fence
+    """Return the spans of a block's units, which cover it: its sentences for prose and list items, else the block."""
+    start, end = trimmed(text, block.start, block.end)
+    if block.kind not in ("prose", "item"):
+        return [(start, end)]
+    spans: list[Span] = []
+    begins = start
+    for _, stop in sentence_spans(text, block.body, block.stop):
+        first = trimmed(text, begins, stop)[0]
+        # "14." and "b)" count what follows them.
+        if not COUNTER.fullmatch(text, first, stop):
+            spans.append((first, stop))
+            begins = stop
+    rest = trimmed(text, begins, end)
+    if rest[0] < rest[1]:
+        spans = [*spans[:-1], (spans[-1][0] if spans else rest[0], end)]
+    return spans
 
 
 def cut_unit(text: str, unit: Unit, chunk_tokens: int) -> list[Unit]:
@@ -174,10 +165,10 @@ def cut_unit(text: str, unit: Unit, chunk_tokens: int) -> list[Unit]:
     start = unit.start
     while start < unit.end:
         end = unit.end if unit.end - start <= 1.25 * target_chars else soft_cut(text, start, start + target_chars)
-        part = trimmed(text, start, end)
-        if part[0] < part[1]:
-            tokens = max(1, (part[1] - part[0]) * unit.tokens // (unit.end - unit.start))
-            parts.append(Unit(*part, tokens, unit.opens and not parts, closes=False))
+        first, last = trimmed(text, start, end)
+        if first < last:
+            tokens = max(1, (last - first) * unit.tokens // (unit.end - unit.start))
+            parts.append(replace(unit, start=first, end=last, tokens=tokens, colon=False, stop=False))
         start = end
     return parts
 
@@ -194,30 +185,9 @@ def sections(units: Sequence[Unit]) -> Iterator[list[Unit]]:
     """Yield runs of units that start at a heading; consecutive headings stay together."""
     section: list[Unit] = []
     for unit in units:
-        if unit.opens and section and not section[-1].opens:
+        if unit.block.kind == "heading" and section and section[-1].block.kind != "heading":
             yield section
             section = []
         section.append(unit)
     if section:
         yield section
-
-
-def packed_runs(section: Sequence[Unit], chunk_tokens: int) -> list[list[Unit]]:
-    """Return the units of a section in runs of about `chunk_tokens`; a short last run joins the one before it."""
-    runs: list[list[Unit]] = []
-    run: list[Unit] = []
-    filled = 0
-    for unit in section:
-        if run and filled + unit.tokens > chunk_tokens and not run[-1].opens:
-            runs.append(run)
-            run, filled = [], 0
-        run.append(unit)
-        filled += unit.tokens
-        if unit.closes and not unit.opens and filled >= PARAGRAPH_BREAK_SHARE * chunk_tokens:
-            runs.append(run)
-            run, filled = [], 0
-    if run:
-        runs.append(run)
-    if len(runs) > 1 and sum(unit.tokens for unit in runs[-1]) < TAIL_SHARE * chunk_tokens:
-        runs[-2:] = [runs[-2] + runs[-1]]
-    return runs

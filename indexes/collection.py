@@ -177,6 +177,27 @@ class Collection:
             if item in points
         ]
 
+    async def neighbours(self, hits: Sequence[Hit], *, reach: int = 1) -> list[Hit]:
+        """Return the chunks at most `reach` away from a hit in its document version, in one fetch.
+
+        Each once, none of the hits themselves, in text order within a document, documents in the order
+        of the hits. They carry no scores: both of the search are None, `fused` is 0. A version that was
+        replaced since keeps its chunks for half a minute; chunks that are gone are left out.
+        """
+        places: dict[tuple[str, int], set[int]] = {}
+        for hit in hits:
+            chunk = hit.chunk
+            near = range(max(0, chunk.n - reach), chunk.n + reach + 1)
+            places.setdefault((chunk.document_id, chunk.version), set()).update(near)
+        ids = [
+            self._scope.point_id("chunk", document_id, version, n)
+            for (document_id, version), near in places.items()
+            for n in sorted(near)
+        ]
+        known = {hit.chunk.id for hit in hits}
+        points = await self._store.fetch([item for item in ids if item not in known])
+        return [read_hit(point, dense=None, bm25=None, fused=0.0) for point in points]
+
     async def _begin(self) -> int:
         generation = await self.generation()
         # A writer that failed or died half way must not have its leavings committed by this one.

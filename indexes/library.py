@@ -110,6 +110,13 @@ class Library:
         terms = self._bm25.question(strip_invisible(text))
         return await target.search(question, terms, top_k=top_k, timer=timer, fusion=fusion, matching=matching)
 
+    async def neighbours(self, tenant: str, collection: str, hits: Sequence[Hit], *, reach: int = 1) -> list[Hit]:
+        """Return the chunks at most `reach` away from a hit in its document, each once, without scores.
+
+        The hits themselves are left out. Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
+        return await (await self._open(Scope(tenant, collection))).neighbours(hits, reach=reach)
+
     async def ping(self) -> None:
         """Return if the engine answers. Raises: `StoreUnavailable`."""
         await self._engine.ping()

@@ -208,6 +208,7 @@ def read_chunk(point: Point) -> StoredChunk:
         end=int_of(payload, "end"),
         units=units,
         text=str_of(payload, "text"),
+        n=int_of(payload, "n"),
     )
 
 

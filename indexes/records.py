@@ -28,8 +28,8 @@ class IndexKnobs:
     chunk_tokens: target size of a chunk. chunking: name of the chunking rules.
     """
 
-    chunk_tokens: int = 100
-    chunking: str = "units-2"
+    chunk_tokens: int = 80
+    chunking: str = "units-3"
 
     def digest(self) -> str:
         """Return 16 hex digits that change when any knob does."""
@@ -119,7 +119,10 @@ class EncodedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk of a live document version, as the store holds it; `text` is the document's own text."""
+    """A chunk of a live document version, as the store holds it; `text` is the document's own text.
+
+    n: which chunk of its version it is, in text order from 0.
+    """
 
     id: str
     document_id: str
@@ -129,6 +132,7 @@ class StoredChunk:
     end: int
     units: tuple[Span, ...]
     text: str
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
