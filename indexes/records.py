@@ -28,7 +28,7 @@ class IndexKnobs:
     chunk_tokens: target size of a chunk. chunking: name of the chunking rules.
     """
 
-    chunk_tokens: int = 80
+    chunk_tokens: int = 100
     chunking: str = "units-3"
 
     def digest(self) -> str:

@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     rerank_depth: int = Field(default=50, ge=1, le=1_000, description="most hits that a cross-encoder may judge")
     rerank_deadline_ms: int = Field(default=120, ge=1, le=60_000, description="milliseconds that reranking may take")
     chunk_tokens: int = Field(
-        default=80, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
+        default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")

@@ -69,7 +69,7 @@ async def hits_at(library: Library, *wanted: tuple[str, int]) -> list[Hit]:
     """Return a hit of each document's chunk of that number."""
     stored = {name: await library.document(TENANT, COLLECTION, name) for name, _ in wanted}
     nothing = np.zeros((0, 16), np.uint8)
-    return [Hit(stored[name].chunks[n], nothing, dense=0.5, bm25=1.0, fused=0.1) for name, n in wanted]
+    return [Hit(stored[name].chunks[n], nothing, (), dense=0.5, bm25=1.0, fused=0.1) for name, n in wanted]
 
 
 def places(hits: Sequence[Hit]) -> list[tuple[str, int]]:
