@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     add_context(commands)
     add_retrieval(commands)
+    add_tune(commands)
     add_bench(commands)
     add_crash(commands)
     add_fit_tokens(commands)
@@ -71,6 +72,20 @@ def add_retrieval(commands: Commands) -> None:
     command.epilog = "example: python -m eval retrieval --data shared/data/scifact --limit 100"
     add_sets(command)
     command.set_defaults(command=run_retrieval)
+
+
+def add_tune(commands: Commands) -> None:
+    """Add `tune`."""
+    command = add_command(commands, "tune", "search the knobs on your questions; write knobs.toml for the service")
+    command.epilog = "example: python -m eval tune --corpus handbook/ --questions questions.jsonl --out tuning"
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, metavar="DIR", help="a data set with questions")
+    source.add_argument("--corpus", type=Path, nargs="+", metavar="PATH", help="your files, folders or JSON lines")
+    command.add_argument("--questions", type=Path, metavar="FILE", help="with --corpus; without: derived from it")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="report, plot, trials and knobs.toml")
+    command.add_argument("--limit", type=positive, metavar="N", help="at most N questions, drawn at random")
+    command.add_argument("--tolerance", type=points, default=2.0, metavar="P", help="points `cost` may lose: 2")
+    command.set_defaults(command=run_tune)
 
 
 def add_bench(commands: Commands) -> None:
@@ -140,6 +155,23 @@ def run_retrieval(arguments: argparse.Namespace) -> int:
     return show(reports, as_lines=arguments.json)
 
 
+def run_tune(arguments: argparse.Namespace) -> int:
+    """Search the knobs and write what was found; return 1 if a question failed."""
+    from eval.tune.command import TuneJob, tune
+    from eval.tune.questions import Wanted
+    from eval.tune.report import markdown, report_of
+
+    if arguments.questions and not arguments.corpus:
+        raise EvaluationError("--questions: they belong to a --corpus; a --data folder has its own")
+    wanted = Wanted(
+        arguments.data, tuple(arguments.corpus or ()), arguments.questions, limit=arguments.limit, seed=arguments.seed
+    )
+    outcome = asyncio.run(tune(TuneJob(wanted, arguments.out, tolerance=arguments.tolerance / 100)))
+    report = report_of(outcome)
+    print(as_json(report) if arguments.json else markdown(outcome))
+    return complain([report])
+
+
 def run_bench(arguments: argparse.Namespace) -> int:
     """Time what was asked for."""
     from eval.bench import SUBJECTS, BenchJob, bench
@@ -172,6 +204,12 @@ def show(reports: Sequence[Report], *, as_lines: bool) -> int:
     """Print the reports and, on standard error, what must not happen and did; return 1 if anything did."""
     for report in reports:
         print(as_json(report) if as_lines else as_table(report))
+    return complain(reports)
+
+
+def complain(reports: Sequence[Report]) -> int:
+    """Print on standard error what must not happen and did; return 1 if anything did."""
+    for report in reports:
         if report.failures:
             examples = "; ".join(report.failures[:FAILURES_SHOWN])
             print(f"eval: {report.set}: {len(report.failures)} failures, for example: {examples}", file=sys.stderr)
@@ -183,6 +221,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def points(text: str) -> float:
+    """Return a number of points from 0 to 100. Raises: `ArgumentTypeError`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return number
 
 
 def budgets(text: str) -> tuple[int, ...]:

@@ -1,0 +1,125 @@
+"""Which candidates are worth having: the Pareto front, what can be dropped, and the profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from eval.intervals import Interval, paired_difference
+from eval.tune.space import Candidate
+from eval.tune.trials import Measured
+
+# Two means of packed tokens this near cost the same: contexts under one budget differ by as much.
+COST_SLACK = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """One candidate for each aim, all over the same index.
+
+    quality: the best. balanced: the cheapest that is not worse than the best beyond the interval.
+    cost: the cheapest within the tolerated loss, or balanced where that is cheaper. latency: the one that
+    compares least, of those that are neither worse than balanced beyond the interval nor dearer.
+    best: the best over any index.
+    """
+
+    quality: Measured
+    balanced: Measured
+    cost: Measured
+    latency: Measured
+    best: Measured
+
+    def named(self) -> Iterator[tuple[str, Measured]]:
+        """Yield name and candidate, dearest first."""
+        yield "quality", self.quality
+        yield "balanced", self.balanced
+        yield "cost", self.cost
+        yield "latency", self.latency
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How profiles are chosen. tolerance: quality that `cost` may lose against the best, in [0, 1]."""
+
+    tolerance: float = 0.02
+    seed: int = 0
+
+    def difference(self, ours: Measured, theirs: Measured) -> Interval:
+        """Return the mean of ours - theirs in quality, its interval over the questions as pairs."""
+        return paired_difference(ours.quality.tolist(), theirs.quality.tolist(), seed=self.seed)
+
+    def is_worse(self, ours: Measured, theirs: Measured) -> bool:
+        """Return whether ours is worse beyond the interval: its upper bound, a one-sided test, is below 0."""
+        return ours.mean_quality() < theirs.mean_quality() and self.difference(ours, theirs).high < 0
+
+    def profiles(self, rows: Sequence[Measured]) -> Profiles:
+        """Return the profiles. The index is that of the balanced candidate among all, since a service has one."""
+        overall = best_of(rows)
+        index = self.cheapest_not_worse(rows, overall).candidate.index()
+        same_index = [row for row in rows if row.candidate.index() == index]
+        best = best_of(same_index)
+        balanced = self.cheapest_not_worse(same_index, best)
+        tolerated = [row for row in same_index if best.mean_quality() - row.mean_quality() <= self.tolerance]
+        return Profiles(
+            quality=best,
+            balanced=balanced,
+            cost=min([balanced, *tolerated], key=by_cost),
+            latency=self.fastest(same_index, balanced),
+            best=overall,
+        )
+
+    def cheapest_not_worse(self, rows: Sequence[Measured], best: Measured) -> Measured:
+        """Return the cheapest row that is not worse than the best beyond the interval; the best itself is one."""
+        return next(row for row in sorted(rows, key=by_cost) if row is best or not self.is_worse(row, best))
+
+    def fastest(self, rows: Sequence[Measured], balanced: Measured) -> Measured:
+        """Return the row with the least work that neither costs more than balanced nor is worse beyond the interval."""
+        affordable = [row for row in rows if row.mean_tokens() <= balanced.mean_tokens() * (1 + COST_SLACK)]
+        return next(
+            row for row in sorted(affordable, key=by_work) if row is balanced or not self.is_worse(row, balanced)
+        )
+
+
+def by_quality(row: Measured) -> tuple[float, float, str]:
+    """Return the key that sorts the best first, of equal ones the cheapest."""
+    return -row.mean_quality(), row.mean_tokens(), row.candidate.label()
+
+
+def by_cost(row: Measured) -> tuple[float, float, str]:
+    """Return the key that sorts the cheapest first, of equal ones the best."""
+    return row.mean_tokens(), -row.mean_quality(), row.candidate.label()
+
+
+def by_work(row: Measured) -> tuple[float, float, float, float, str]:
+    """Return the key that sorts the fastest first: pairs a cross-encoder judges, then token vectors compared.
+
+    Counted, not timed: a clock would choose differently in each run.
+    """
+    return row.candidate.number("rerank_depth"), float(row.vectors.mean()), *by_cost(row)
+
+
+def best_of(rows: Sequence[Measured]) -> Measured:
+    """Return the row of the highest mean quality, of equal ones the cheapest."""
+    return min(rows, key=by_quality)
+
+
+def pareto_front(rows: Sequence[Measured]) -> list[Measured]:
+    """Return the rows that no other beats in both quality and cost, cheapest first; one of several equal rows."""
+    front: list[Measured] = []
+    for row in sorted(rows, key=by_cost):
+        if not front or row.mean_quality() > front[-1].mean_quality():
+            front.append(row)
+    return front
+
+
+def undominated(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list[Measured]:
+    """Return the rows to go on with, in order: those that the best row at no more cost does not beat.
+
+    It beats a row when the row is worse beyond the paired interval. `spared` stays in any case.
+    """
+    kept: list[Measured] = []
+    for row in rows:
+        no_dearer = [other for other in rows if other.mean_tokens() <= row.mean_tokens() * (1 + COST_SLACK)]
+        if row.candidate == spared or not rule.is_worse(row, best_of(no_dearer)):
+            kept.append(row)
+    return kept
