@@ -15,12 +15,12 @@ COST_SLACK = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """One candidate for each aim, all over the same index.
+    """One candidate for each aim.
 
-    quality: the best. balanced: the cheapest that is not worse than the best beyond the interval.
-    cost: the cheapest within the tolerated loss, or balanced where that is cheaper. latency: the one that
-    compares least, of those that are neither worse than balanced beyond the interval nor dearer.
-    best: the best over any index.
+    best: the best over any index. balanced: the cheapest that is not worse than the best beyond the
+    interval. The others are over its index, since a service has one. quality: the best. cost: the
+    cheapest within the tolerated loss, or balanced where that is cheaper. latency: the one that compares
+    least, of those that are neither worse than balanced beyond the interval nor dearer.
     """
 
     quality: Measured
@@ -53,19 +53,17 @@ class Rule:
         return ours.mean_quality() < theirs.mean_quality() and self.difference(ours, theirs).high < 0
 
     def profiles(self, rows: Sequence[Measured]) -> Profiles:
-        """Return the profiles. The index is that of the balanced candidate among all, since a service has one."""
-        overall = best_of(rows)
-        index = self.cheapest_not_worse(rows, overall).candidate.index()
-        same_index = [row for row in rows if row.candidate.index() == index]
-        best = best_of(same_index)
-        balanced = self.cheapest_not_worse(same_index, best)
+        """Return the profiles. Raises: `ValueError` if there are no rows."""
+        best = best_of(rows)
+        balanced = self.cheapest_not_worse(rows, best)
+        same_index = [row for row in rows if row.candidate.index() == balanced.candidate.index()]
         tolerated = [row for row in same_index if best.mean_quality() - row.mean_quality() <= self.tolerance]
         return Profiles(
-            quality=best,
+            quality=best_of(same_index),
             balanced=balanced,
             cost=min([balanced, *tolerated], key=by_cost),
             latency=self.fastest(same_index, balanced),
-            best=overall,
+            best=best,
         )
 
     def cheapest_not_worse(self, rows: Sequence[Measured], best: Measured) -> Measured:
@@ -110,6 +108,15 @@ def pareto_front(rows: Sequence[Measured]) -> list[Measured]:
         if not front or row.mean_quality() > front[-1].mean_quality():
             front.append(row)
     return front
+
+
+def distinct(front: Sequence[Measured]) -> list[Measured]:
+    """Return a front without the rows that cost the same as a better one that stays, cheapest first."""
+    kept: list[Measured] = []
+    for row in reversed(front):
+        if not kept or kept[-1].mean_tokens() > row.mean_tokens() * (1 + COST_SLACK):
+            kept.append(row)
+    return kept[::-1]
 
 
 def undominated(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list[Measured]:

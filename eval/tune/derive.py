@@ -1,8 +1,12 @@
 """Questions made from a corpus, for users who have none: deterministic, no model.
 
-A sentence that says something becomes a query of its topic words without the rarest one, as if that
-were asked for; the sentence is its reference. The words of such a query all stand in its answer, as
-those of a real question do not: it favours BM25, and says little about how to weigh it.
+A sentence becomes a query of its commonest topic words, as if the rarer ones were asked for; the
+sentence is the reference. The words of such a query all stand in its answer, as those of a real question
+do not: it favours BM25, and says little about how to weigh it.
+
+Measured on 120 real questions of one set with spans, recall % at 100 / 200 / 400 / 800 tokens: real
+74 / 85 / 93 / 97, these 76 / 86 / 94 / 98; with the rarest words but one of the most telling sentences
+98 / 99 / 99 / 100, so easy that the smallest budget always won.
 """
 
 from __future__ import annotations
@@ -23,8 +27,8 @@ from ragopt.evidence import words
 DERIVED_QUESTIONS = 200
 
 MIN_WORDS, MAX_WORDS = 8, 50
-MIN_TOPIC_WORDS = 4
-QUERY_WORDS = 6
+QUERY_WORDS = 4
+MIN_TOPIC_WORDS = QUERY_WORDS + 2
 PARAGRAPH = re.compile(r"(?:[^\n]+\n?)+")
 # A heading, table row, code fence or quoted block is not prose.
 MARKED = re.compile(r"\s*[#|`>=]")
@@ -46,12 +50,14 @@ def derived_questions(name: str, documents: Sequence[Document], *, limit: int) -
 
     Raises: `DatasetError` if no sentence is fit for one.
     """
-    sentences = [sentence for document in documents for sentence in fit_sentences(document)]
+    sentences = said_once([sentence for document in documents for sentence in fit_sentences(document)])
     if not sentences:
         raise DatasetError(f"{name}: no sentence is fit to derive a question from: give a file with --questions")
     counts = Counter(word for sentence in sentences for word in sentence.topic)
-    picked = [best_of(group, counts) for group in even_groups(sentences, limit)]
-    queries = [Query(f"derived-{at}", query_text(item, counts), "") for at, item in enumerate(picked, start=1)]
+    picked = [typical_of(group, counts) for group in even_groups(sentences, limit)]
+    queries = [
+        Query(f"derived-{at}", " ".join(query_words(item, counts)), "") for at, item in enumerate(picked, start=1)
+    ]
     return Dataset(
         name=name,
         documents=tuple(documents),
@@ -77,6 +83,12 @@ def fit_sentences(document: Document) -> list[Sentence]:
     return found
 
 
+def said_once(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """Return the sentences whose topic words no other has: of a repeated one, each place answers as well."""
+    counts = Counter(sentence.topic for sentence in sentences)
+    return [sentence for sentence in sentences if counts[sentence.topic] == 1]
+
+
 def even_groups(sentences: Sequence[Sentence], limit: int) -> list[Sequence[Sentence]]:
     """Return at most `limit` runs of neighbouring sentences, of equal length but for one, none empty."""
     groups = min(limit, len(sentences))
@@ -84,20 +96,15 @@ def even_groups(sentences: Sequence[Sentence], limit: int) -> list[Sequence[Sent
     return [sentences[start:end] for start, end in pairwise(edges)]
 
 
-def best_of(group: Sequence[Sentence], counts: Counter[str]) -> Sentence:
-    """Return the sentence that says most: the highest sum of its query's word weights, the first of equal ones."""
-    return max(group, key=lambda item: sum(weight(word, counts) for word in query_words(item, counts)))
-
-
-def query_text(sentence: Sentence, counts: Counter[str]) -> str:
-    """Return the query of a sentence."""
-    return " ".join(query_words(sentence, counts))
+def typical_of(group: Sequence[Sentence], counts: Counter[str]) -> Sentence:
+    """Return the sentence whose query tells neither most nor least: the middle one by its words' weights."""
+    by_weight = sorted(group, key=lambda item: sum(weight(word, counts) for word in query_words(item, counts)))
+    return by_weight[len(by_weight) // 2]
 
 
 def query_words(sentence: Sentence, counts: Counter[str]) -> list[str]:
-    """Return the rarest topic words but one, at most 6, in the order of the sentence."""
-    rarest_first = sorted(sentence.topic, key=lambda word: (counts[word], sentence.topic.index(word)))
-    kept = set(rarest_first[1 : 1 + QUERY_WORDS])
+    """Return the 4 commonest topic words, in the order of the sentence."""
+    kept = set(sorted(sentence.topic, key=lambda word: (-counts[word], sentence.topic.index(word)))[:QUERY_WORDS])
     return [word for word in sentence.topic if word in kept]
 
 

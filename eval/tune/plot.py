@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from eval.intervals import Interval, bootstrap
-from eval.tune.choose import pareto_front
+from eval.tune.choose import distinct, pareto_front
 from eval.tune.outcome import Outcome
 from eval.tune.trials import Measured
 
@@ -63,7 +63,7 @@ def pareto_svg(outcome: Outcome) -> str:
         *grid(axes),
         *(dot(axes, row, hollow=True) for row in outcome.found.dropped),
         *(dot(axes, row) for row in rows),
-        front_line(axes, pareto_front(rows)),
+        front_line(axes, distinct(pareto_front(rows))),
         *marks(axes, marks_of(outcome)),
         *legend(),
         "</svg>",

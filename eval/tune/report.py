@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.intervals import Interval, bootstrap, exact, percentile_of
 from eval.report import ConfigValue, Report, Segment
-from eval.tune.choose import pareto_front
+from eval.tune.choose import distinct, pareto_front
 from eval.tune.outcome import Outcome
 from eval.tune.trials import Measured
 
@@ -80,7 +80,8 @@ def profile_notes(outcome: Outcome) -> Iterator[str]:
     yield (
         "`quality` is the best; `balanced` the cheapest that is not worse than the best beyond the interval; `cost` "
         f"the cheapest that loses at most {tolerance:g} points; `latency` the one that compares least at no more "
-        "tokens than `balanced`, not worse beyond the interval. All share one index."
+        "tokens than `balanced`, not worse beyond the interval. All share the index of `balanced`. Times were taken "
+        "while tuning: compare them only if nothing else ran."
     )
     if best.candidate != outcome.profiles.quality.candidate:
         yield ""
@@ -100,7 +101,7 @@ def front_lines(outcome: Outcome) -> Iterator[str]:
     yield ""
     yield "| tokens | quality % | against the best | ms p50 / p95 | setting |"
     yield "|---|---|---|---|---|"
-    for row in pareto_front(outcome.found.rows):
+    for row in distinct(pareto_front(outcome.found.rows)):
         cells = [
             f"{row.mean_tokens():.0f}",
             percent(bootstrap(row.quality.tolist(), seed=outcome.rule.seed)),

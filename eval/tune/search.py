@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from eval.datasets import Query
 from eval.tune.asking import Ask
-from eval.tune.choose import Rule, pareto_front, undominated
+from eval.tune.choose import Rule, distinct, pareto_front, undominated
 from eval.tune.meter import Meter
 from eval.tune.space import Candidate, Space
 from eval.tune.trials import Measured, Trial, TrialFile, measured
@@ -78,7 +78,7 @@ class Search:
         kept = [row.candidate for row in undominated(rows, rule=self._rule, spared=self._space.configured)]
         if not is_first:
             return kept
-        leaders = [row.candidate for row in pareto_front(rows)]
+        leaders = [row.candidate for row in distinct(pareto_front(rows))]
         return list(dict.fromkeys([*kept, *self._space.expanded(leaders)]))
 
     async def _asked(self, alive: Sequence[Candidate], edges: Sequence[int]) -> dict[Candidate, list[Trial]]:
