@@ -31,7 +31,7 @@ class Dimension:
 
     part: what has to be done again when it changes: ingest, retrieval and reranking, or packing alone.
     judged_only: never tuned on derived questions. needs: a setting that is "" where it has no effect.
-    late: tried only on what leads after the first look, because each try is expensive.
+    late: the first choice is tried everywhere, the others only on what leads after the first look.
     """
 
     name: str
@@ -67,6 +67,8 @@ SPACE: tuple[Dimension, ...] = (
     ),
     Dimension("candidates", "search", values("top_k", 20, 50, 100)),
     Dimension("rerank depth", "search", values("rerank_depth", 10, 25, 50), needs="rerank_model", late=True),
+    # Where packing ends before the budget is used up. The first of these is the default.
+    Dimension("relevance floor", "pack", values("relevance_floor", 0.5, 0.0, 0.3, 0.7), late=True),
     Dimension("token budget", "pack", values("context_tokens", 200, 300, 400, 600, 800, 1200, 1600)),
 )
 
