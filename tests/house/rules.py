@@ -22,8 +22,9 @@ PACKAGE_ORDER = ("indexes", "ragopt", "eval", "tests")
 
 # Inside ragopt: a module may import what has a lower number, and its own group. The first prefix that fits counts.
 RAGOPT_LAYERS = (
+    ("ragopt.profiles", 0),
     ("ragopt.providers.protocol", 0),
-    *((f"ragopt.{name}", 0) for name in ("domain", "errors", "telemetry", "config", "profiles", "tokens")),
+    *((f"ragopt.{name}", 0) for name in ("domain", "errors", "telemetry", "config", "tokens")),
     *((f"ragopt.{name}", 1) for name in ("pipeline", "prompt", "evidence")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.wiring", 3),
