@@ -166,7 +166,11 @@ def run_tune(arguments: argparse.Namespace) -> int:
     wanted = Wanted(
         arguments.data, tuple(arguments.corpus or ()), arguments.questions, limit=arguments.limit, seed=arguments.seed
     )
-    outcome = asyncio.run(tune(TuneJob(wanted, arguments.out, tolerance=arguments.tolerance / 100)))
+    try:
+        outcome = asyncio.run(tune(TuneJob(wanted, arguments.out, tolerance=arguments.tolerance / 100)))
+    except KeyboardInterrupt:
+        print("eval: stopped; the same command goes on from here", file=sys.stderr)
+        raise
     report = report_of(outcome)
     print(as_json(report) if arguments.json else markdown(outcome))
     return complain([report])

@@ -14,8 +14,8 @@ from eval.tune.trials import Measured
 
 DERIVED_NOTE = (
     "**Nobody asked these questions.** They were derived from the corpus: topic words of its own sentences. "
-    "They are easier than real ones and favour BM25, so fusion was left as configured. Take the token budget as a "
-    "lower bound, and tune again with questions that users asked."
+    "Such questions favour BM25, so fusion was left as configured, and what they choose is a starting point. "
+    "Tune again with questions that users asked."
 )
 
 

@@ -21,6 +21,9 @@ KnobValue: TypeAlias = str | int | float | bool
 Choice: TypeAlias = Mapping[str, KnobValue]
 Part: TypeAlias = Literal["index", "search", "pack"]
 
+# What a setting that names a model holds where there is none.
+NO_MODEL = (None, "", "late-interaction")
+
 # A deadline that cuts off work would make a choice depend on how busy the machine was.
 UNTIMED: Choice = {"rerank_deadline_ms": 60_000}
 
@@ -30,7 +33,7 @@ class Dimension:
     """One thing to vary, each choice a value for one knob or for several that belong together.
 
     part: what has to be done again when it changes: ingest, retrieval and reranking, or packing alone.
-    judged_only: never tuned on derived questions. needs: a setting that is "" where it has no effect.
+    judged_only: never tuned on derived questions. needs: the setting of a model without which it has no effect.
     late: the first choice is tried everywhere, the others only on what leads after the first look.
     """
 
@@ -168,7 +171,9 @@ def applied_dimension(dimension: Dimension, settings: Settings) -> Dimension | N
     """Return the dimension with the choices that are allowed, None if it has no effect here."""
     configured = settings.model_dump()
     searchable = {*INDEX_KNOBS, *(field.name for field in fields(QueryKnobs))}.intersection(Settings.model_fields)
-    if not searchable.issuperset(dimension.knobs()) or (dimension.needs and not configured.get(dimension.needs)):
+    if not searchable.issuperset(dimension.knobs()) or (
+        dimension.needs and configured.get(dimension.needs) in NO_MODEL
+    ):
         return None
     now = configured_choice(dimension, settings)
     allowed = [choice for choice in dimension.choices if all(is_allowed(*item) for item in choice.items())]
