@@ -119,14 +119,21 @@ def distinct(front: Sequence[Measured]) -> list[Measured]:
     return kept[::-1]
 
 
-def undominated(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list[Measured]:
-    """Return the rows to go on with, in order: those that the best row at no more cost does not beat.
+def promoted(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list[Measured]:
+    """Return the rows to go on with, in order: those that are not clearly beaten, and at most half of all.
 
-    It beats a row when the row is worse beyond the paired interval. `spared` stays in any case.
+    A row is clearly beaten when it is worse, beyond the paired interval, than the best row at no more
+    cost. Of more than half, those go that are farthest below it, of equal ones those with the most work;
+    the Pareto front goes last. `spared` stays in any case.
     """
-    kept: list[Measured] = []
+    front = {row.candidate for row in distinct(pareto_front(rows))}
+    near: list[tuple[float, Measured]] = []
     for row in rows:
-        no_dearer = [other for other in rows if other.mean_tokens() <= row.mean_tokens() * (1 + COST_SLACK)]
-        if row.candidate == spared or not rule.is_worse(row, best_of(no_dearer)):
-            kept.append(row)
-    return kept
+        rival = best_of([other for other in rows if other.mean_tokens() <= row.mean_tokens() * (1 + COST_SLACK)])
+        if row.candidate == spared or row.candidate in front:
+            near.append((-2.0 if row.candidate == spared else -1.0, row))
+        elif not rule.is_worse(row, rival):
+            near.append((rival.mean_quality() - row.mean_quality(), row))
+    nearest = sorted(near, key=lambda item: (item[0], by_work(item[1])))
+    kept = {row.candidate for _, row in nearest[: -(-len(rows) // 2)]}
+    return [row for row in rows if row.candidate in kept]

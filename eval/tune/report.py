@@ -139,7 +139,10 @@ def search_lines(outcome: Outcome) -> Iterator[str]:
     yield "## Search"
     yield ""
     rounds = ", ".join(f"{candidates} candidates on {end} questions" for end, candidates in outcome.found.rungs)
-    yield f"Rounds: {rounds}. A candidate is dropped when one at no more tokens beats it beyond the paired interval."
+    yield (
+        f"Rounds: {rounds}. A candidate is dropped when one at no more tokens beats it beyond the paired interval; "
+        "if more than half would go on, those go that are farthest below the best one at no more tokens."
+    )
     yield ""
     for dimension in outcome.space.dimensions:
         choices = "; ".join(", ".join(f"{name}={value}" for name, value in item.items()) for item in dimension.choices)

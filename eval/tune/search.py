@@ -1,10 +1,11 @@
-"""The search: successive halving of the questions, dropping what is clearly dominated.
+"""The search: successive halving of the candidates while the questions double.
 
-All candidates are asked a quarter of the questions, those that are left the half, and the rest all of
-them. The same seed asks the same questions in the same order, so it ends with the same rows.
+All candidates are asked a quarter of the questions, at most half of them are asked half, and at most half
+of those all. The same seed asks the same questions in the same order, so it ends with the same rows.
 
-Source: the schedule is that of Jamieson and Talwalkar, "Non-stochastic best arm identification and
-hyperparameter optimization", AISTATS 2016; a candidate is dropped by a paired interval instead of by rank.
+Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
+AISTATS 2016. Ranked by how far a candidate is below the best one at no more cost, and what is below it
+beyond the paired interval goes as well.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 
 from eval.datasets import Query
 from eval.tune.asking import Ask
-from eval.tune.choose import Rule, distinct, pareto_front, undominated
+from eval.tune.choose import Rule, distinct, pareto_front, promoted
 from eval.tune.meter import Meter
 from eval.tune.space import Candidate, Space
 from eval.tune.trials import Measured, Trial, TrialFile, measured
@@ -75,7 +76,7 @@ class Search:
         )
 
     def _promoted(self, rows: Sequence[Measured], *, is_first: bool) -> list[Candidate]:
-        kept = [row.candidate for row in undominated(rows, rule=self._rule, spared=self._space.configured)]
+        kept = [row.candidate for row in promoted(rows, rule=self._rule, spared=self._space.configured)]
         if not is_first:
             return kept
         leaders = [row.candidate for row in distinct(pareto_front(rows))]

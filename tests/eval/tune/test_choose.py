@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.tune.choose import Profiles, Rule, distinct, pareto_front, undominated
+from eval.tune.choose import Profiles, Rule, distinct, pareto_front, promoted
 from eval.tune.trials import Measured
 from tests.eval.tune.rows import candidate, row
 
@@ -135,20 +135,34 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(order: list[int]) -
     assert labels(RULE.profiles([rows[at] for at in order])) == labels(RULE.profiles(rows))
 
 
+NOTHING = candidate(top_k=99)
+
+
 def test_what_is_clearly_worse_at_no_less_cost_is_dropped() -> None:
     """Dominated rows go, save the spared one; a cheaper row and one that may be as good stay."""
-    best, cheaper = row(WAVE, 400, top_k=1), row(shifted(-0.3), 200, top_k=2)
-    unsure, beaten = row(mixed(-0.01), 400, top_k=3), row(shifted(-0.02), 400, top_k=4)
-    rows = [best, cheaper, unsure, beaten]
-    nothing = candidate(top_k=99)
-    assert undominated(rows, rule=RULE, spared=nothing) == [best, cheaper, unsure]
-    assert undominated(rows, rule=RULE, spared=beaten.candidate) == rows
+    best, cheaper, unsure = row(WAVE, 400, top_k=1), row(shifted(-0.3), 200, top_k=2), row(mixed(-0.01), 400, top_k=3)
+    beaten = [row(shifted(-0.02), 400, top_k=top_k) for top_k in (4, 5, 6)]
+    rows = [best, cheaper, unsure, *beaten]
+    assert promoted(rows, rule=RULE, spared=NOTHING) == [best, cheaper, unsure]
+    assert promoted(rows[:4], rule=RULE, spared=NOTHING) == [best, cheaper]
+    assert promoted([cheaper, *beaten, best], rule=RULE, spared=beaten[0].candidate) == [cheaper, beaten[0], best]
 
 
 def test_means_of_one_budget_that_differ_by_less_than_a_hundredth_cost_the_same() -> None:
     """396 tokens instead of 399 do not save a row that is clearly worse."""
     best, beaten = row(WAVE, 399), row(shifted(-0.02), 396)
-    assert undominated([best, beaten], rule=RULE, spared=candidate(top_k=99)) == [best]
+    assert promoted([best, beaten], rule=RULE, spared=NOTHING) == [best]
+
+
+@given(ROWS)
+def test_at_most_half_go_on_and_what_is_best_at_its_cost_among_them(rows: list[Measured]) -> None:
+    """Never more than half go on; a front that is no more than half goes on whole."""
+    different = list({item.candidate: item for item in rows}.values())
+    room = (len(different) + 1) // 2
+    kept = promoted(different, rule=RULE, spared=NOTHING)
+    assert 1 <= len(kept) <= room
+    front = distinct(pareto_front(different))
+    assert len(front) > room or all(item in kept for item in front)
 
 
 def test_the_same_quality_is_never_worse() -> None:
