@@ -1,7 +1,7 @@
 """Candidates over questions, through the pipeline that serves: one index open at a time, hits shared.
 
-Candidates that differ in packing alone get the same hits: a question is embedded once in all, retrieved
-and reranked once for all of them, and packed for each.
+Candidates that differ in packing alone get the same hits: a question is retrieved and reranked once for
+all of them, and packed for each. It is embedded once for as long as an index is open.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from eval.intervals import bootstrap
 from eval.tune.outcome import Outcome
 from eval.tune.report import percent
 from eval.tune.space import KnobValue
+from ragopt.profiles import INDEX_KNOBS
 
 HEADER = """\
 # Written by `python -m eval tune`. To use it, set RAGOPT_KNOBS_FILE to this file and RAGOPT_PROFILE to
@@ -27,7 +28,8 @@ def knobs_toml(outcome: Outcome) -> str:
 def tables(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """Yield name and body of each table."""
     yield "source", lines(source(outcome))
-    yield "index", lines(dict(outcome.profiles.balanced.candidate.index().values))
+    chosen = outcome.profiles.balanced.candidate.settings(outcome.settings)
+    yield "index", lines({knob: getattr(chosen, knob) for knob in INDEX_KNOBS})
     for name, row in outcome.profiles.named():
         quality = percent(bootstrap(row.quality.tolist(), seed=outcome.rule.seed))
         said = f"# quality {quality} %, {row.mean_tokens():.0f} tokens\n"

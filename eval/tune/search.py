@@ -58,15 +58,18 @@ class Search:
         """Return what is left and what was dropped. Finished trials are taken from the file and not repeated."""
         edges = [0, *rung_ends(len(self._queries))]
         alive = self._space.candidates()
-        if len(edges) == 2:
-            alive = self._space.expanded(alive)
         seen: dict[Candidate, list[Trial]] = {}
         rungs: list[tuple[int, int]] = []
         for rung in range(1, len(edges)):
             seen |= await self._asked(alive, edges[: rung + 1])
             rungs.append((edges[rung], len(alive)))
-            if rung < len(edges) - 1:
-                alive = self._promoted([measured(seen[candidate]) for candidate in alive], is_first=rung == 1)
+            rows, is_last = [measured(seen[candidate]) for candidate in alive], rung == len(edges) - 1
+            if not is_last:
+                alive = [row.candidate for row in promoted(rows, rule=self._rule, spared=self._space.configured)]
+            if rung == 1:
+                leaders = [row.candidate for row in distinct(pareto_front(rows))]
+                alive = list(dict.fromkeys([*alive, *self._space.expanded(leaders)]))
+                seen |= await self._asked(alive, edges) if is_last else {}
         left = set(alive)
         return Found(
             rows=tuple(measured(seen[candidate]) for candidate in alive),
@@ -74,13 +77,6 @@ class Search:
             rungs=tuple(rungs),
             problems=tuple(problem for trials in seen.values() for trial in trials for problem in trial.problems),
         )
-
-    def _promoted(self, rows: Sequence[Measured], *, is_first: bool) -> list[Candidate]:
-        kept = [row.candidate for row in promoted(rows, rule=self._rule, spared=self._space.configured)]
-        if not is_first:
-            return kept
-        leaders = [row.candidate for row in distinct(pareto_front(rows))]
-        return list(dict.fromkeys([*kept, *self._space.expanded(leaders)]))
 
     async def _asked(self, alive: Sequence[Candidate], edges: Sequence[int]) -> dict[Candidate, list[Trial]]:
         """Return the trials of each candidate up to the last edge; asks what is not in the file yet."""

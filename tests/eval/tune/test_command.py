@@ -32,7 +32,7 @@ from eval.tune.command import TuneJob, tune
 from eval.tune.questions import Wanted
 from tests.eval.tune.rows import TABLE
 corpus, questions, out = map(Path, sys.argv[1:])
-asyncio.run(tune(TuneJob(Wanted(corpus=(corpus,), questions=questions), out, table=TABLE)))
+asyncio.run(tune(TuneJob(Wanted(corpus=(corpus,), questions=questions), out, table=TABLE[1:])))
 """
 
 
@@ -58,8 +58,8 @@ def place(tmp_path: Path) -> Path:
 
 
 def tuned(place: Path, out: str) -> str:
-    """Return the knobs file of a run over the small table."""
-    job = TuneJob(Wanted(corpus=(place / "docs",), questions=place / "questions.jsonl"), place / out, table=TABLE)
+    """Return the knobs file of a run over the small table, chunks as configured."""
+    job = TuneJob(Wanted(corpus=(place / "docs",), questions=place / "questions.jsonl"), place / out, table=TABLE[1:])
     with environment():
         asyncio.run(tune(job))
     return (place / out / "knobs.toml").read_text(encoding="utf-8")
@@ -97,6 +97,20 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(place: Path) -
     written = tomllib.loads(resumed)
     assert settings.chunk_tokens == written["index"]["chunk_tokens"]
     assert settings.context_tokens == written["profiles"]["cost"]["context_tokens"]
+
+
+def test_the_command_prints_one_object_and_derives_questions(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file of questions: four profiles over the whole table, and the report says that nobody asked."""
+    out = str(place / "derived")
+    with environment():
+        assert (
+            main(["tune", "--corpus", str(place / "docs"), "--out", out, "--limit", "3", "--json", "--seed", "4"]) == 0
+        )
+    report = json.loads(capsys.readouterr().out)
+    assert (report["job"], report["set"], report["n"], report["seed"]) == ("tune", "docs", 3, 4)
+    assert report["config"]["derived"] is True
+    assert {f"quality.{name}" for name in ("quality", "balanced", "cost", "latency")} <= set(report["metrics"])
+    assert "Nobody asked" in (place / "derived" / "report.md").read_text(encoding="utf-8")
 
 
 def test_mistakes_are_one_line_and_exit_code_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

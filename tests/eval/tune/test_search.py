@@ -72,11 +72,13 @@ def test_late_dimensions_are_tried_on_the_leaders_after_the_first_round(tmp_path
     assert {len(item.quality) for item in found.rows} == {80}
 
 
-def test_late_dimensions_of_few_questions_are_tried_everywhere(tmp_path: Path) -> None:
-    """With one round there is no first look."""
+def test_late_dimensions_of_few_questions_are_tried_on_the_leaders_too(tmp_path: Path) -> None:
+    """With one round, what leads it is asked all questions with every late choice, and nothing else is."""
     late = Dimension("depth", "search", values("top_k", 10, 50), late=True)
     found = searched(tmp_path, MadeUpAsk(), questions=10, over=space(late, TABLE[2], top_k=10))
-    assert len(found.rows) == 6
+    budgets = [item.candidate.number("context_tokens") for item in found.rows if item.candidate.number("top_k") == 50]
+    assert sorted(budgets) == [200, 400]
+    assert (len(found.rows), found.dropped) == (5, ())
 
 
 def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
