@@ -30,6 +30,8 @@ Settings are read once, at start. A setting comes from an environment variable o
 wins. The file key is the name without `RAGOPT_`, in lower case: `RAGOPT_TOP_K` is `top_k` in the file. An unknown
 variable that starts with `RAGOPT_` stops the start, so a typo cannot go unseen. `ragopt config check` prints the
 effective settings with secrets masked.
+
+Where neither names a knob, a profile of the file in `RAGOPT_KNOBS_FILE` does; see [Tuning](tuning.md).
 """
 
 OTHER_VARIABLES = """\
@@ -81,6 +83,7 @@ command prints what a program can read.
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
+| `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """

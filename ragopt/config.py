@@ -1,7 +1,8 @@
 """Settings: where to connect and what is allowed. The only reader of the environment.
 
 Read once at start from `ragopt.toml` (path in `RAGOPT_CONFIG`) and the environment (`RAGOPT_` +
-name, `__` between levels); the environment wins. What may change per request is `QueryKnobs`.
+name, `__` between levels); the environment wins. A profile of `knobs.toml` stands in for defaults.
+What may change per request is `QueryKnobs`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pydantic_settings import (
 
 from ragopt.domain import FusionMethod, QueryKnobs, Tier
 from ragopt.errors import ConfigError
+from ragopt.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.providers.capabilities import Effort
 
 MEBIBYTE = 1024 * 1024
@@ -125,6 +127,10 @@ class Settings(BaseSettings):
     chunk_tokens: int = Field(
         default=100, ge=20, le=1_000, description="target size of a chunk; a change means re-ingest"
     )
+    knobs_file: Path | None = Field(default=None, description="`knobs.toml` as `python -m eval tune` writes it")
+    profile: Profile = Field(
+        default=DEFAULT_PROFILE, description="which profile of that file: `quality`, `balanced`, `cost`, `latency`"
+    )
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")
     request_timeout_s: float = Field(default=120, gt=0, description="total time of one request")
@@ -149,8 +155,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources, strongest first: arguments, environment, ragopt.toml."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+        """Return the sources, strongest first: arguments, environment, ragopt.toml, knobs.toml."""
+        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, toml, KnobsFileSource(settings_cls)
 
     def knobs(self) -> QueryKnobs:
         """Return the knobs of a request that names none."""

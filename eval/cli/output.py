@@ -20,6 +20,12 @@ def show(results: Sequence[Result], *, as_lines: bool) -> int:
     """Print the results and, on standard error, what must not happen and did; return 1 if anything did."""
     for result in results:
         print(line_of(result) if as_lines else table_of(result))
+    return complain(results)
+
+
+def complain(results: Sequence[Result]) -> int:
+    """Print on standard error what must not happen and did; return 1 if anything did."""
+    for result in results:
         if isinstance(result, Report) and result.failures:
             examples = "; ".join(result.failures[:FAILURES_SHOWN])
             print(f"eval: {result.set}: {len(result.failures)} failures, for example: {examples}", file=sys.stderr)

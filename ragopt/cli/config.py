@@ -7,7 +7,8 @@ import json
 
 from ragopt.cli.arguments import add_json
 from ragopt.cli.terminal import say, say_json
-from ragopt.config import config_file, load_settings
+from ragopt.config import Settings, config_file, load_settings
+from ragopt.profiles import profile_values
 
 EXAMPLE = "ragopt config check"
 
@@ -27,6 +28,21 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     read = config_file()
     say(f"# from {read if read.is_file() else 'the defaults'} and the environment")
+    tuned = tuned_values(settings)
     for name, value in effective.items():
-        say(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+        said = "" if name not in tuned else f"  # {tuned_note(settings, name, tuned[name])}"
+        say(f"{name} = {json.dumps(value, ensure_ascii=False)}{said}")
     return 0
+
+
+def tuned_values(settings: Settings) -> dict[str, object]:
+    """Return what the profile of the knobs file says, {} where none is named. Raises: `ConfigError`."""
+    if settings.knobs_file is None:
+        return {}
+    return profile_values(settings.knobs_file, settings.profile, known=Settings.model_fields)
+
+
+def tuned_note(settings: Settings, name: str, tuned: object) -> str:
+    """Return whether a setting is what the knobs file says."""
+    where = f"{settings.knobs_file}, profile {settings.profile}"
+    return f"from {where}" if getattr(settings, name) == tuned else f"overrides {json.dumps(tuned)} of {where}"

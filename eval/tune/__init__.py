@@ -1,0 +1,1 @@
+"""`python -m eval tune`: searches the knobs on a user's own questions and writes what a service loads."""

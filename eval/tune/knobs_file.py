@@ -1,0 +1,56 @@
+"""Writes `knobs.toml`: what a service loads with RAGOPT_KNOBS_FILE and RAGOPT_PROFILE. Read by `ragopt.profiles`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from eval.intervals import bootstrap
+from eval.tune.outcome import Outcome
+from eval.tune.report import percent
+from eval.tune.space import KnobValue
+from ragopt.profiles import INDEX_KNOBS
+
+HEADER = """\
+# Written by `python -m eval tune`. To use it, set RAGOPT_KNOBS_FILE to this file and RAGOPT_PROFILE to
+# quality, balanced, cost or latency. A new chunk size means that documents must be ingested again.
+"""
+
+
+def knobs_toml(outcome: Outcome) -> str:
+    """Return the file: the source, the index, a table for each profile, and what each segment would choose.
+
+    It holds no time and no path: the same seed writes the same file. A service ignores `segments`.
+    """
+    return HEADER + "".join(f"\n[{name}]\n{body}" for name, body in tables(outcome))
+
+
+def tables(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Yield name and body of each table."""
+    yield "source", lines(source(outcome))
+    chosen = outcome.profiles.balanced.candidate.settings(outcome.settings)
+    yield "index", lines({knob: getattr(chosen, knob) for knob in INDEX_KNOBS})
+    for name, row in outcome.profiles.named():
+        quality = percent(bootstrap(row.quality.tolist(), seed=outcome.rule.seed))
+        said = f"# quality {quality} %, {row.mean_tokens():.0f} tokens\n"
+        yield f"profiles.{name}", said + lines(row.candidate.query_values())
+    for name, item in outcome.segments.items():
+        yield f"segments.{json.dumps(name)}", lines(dict(item.chosen.candidate.values))
+
+
+def source(outcome: Outcome) -> dict[str, KnobValue]:
+    """Return what the knobs were tuned on."""
+    return {
+        "set": outcome.workload.dataset.name,
+        "documents": len(outcome.workload.dataset.documents),
+        "questions": outcome.questions(),
+        "derived": outcome.workload.derived,
+        "seed": outcome.rule.seed,
+        "tolerance": outcome.rule.tolerance,
+        "embedding_model": outcome.settings.embedding_model or "all-MiniLM-L6-v2",
+    }
+
+
+def lines(values: Mapping[str, KnobValue]) -> str:
+    """Return `name = value` lines; a JSON string, number or truth value is one of TOML too."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())

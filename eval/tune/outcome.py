@@ -1,0 +1,124 @@
+"""What a tuning run found: everything that its report, its plot and its knobs file say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.intervals import Interval
+from eval.tune.choose import Profiles, Rule
+from eval.tune.heldout import HeldOut, folds_of, held_out
+from eval.tune.questions import Workload
+from eval.tune.search import Found
+from eval.tune.space import Candidate, Space
+from eval.tune.trials import Measured
+from ragopt.config import ModelSettings, Settings
+from ragopt.domain import Usage
+from ragopt.money.prices import Prices
+
+TIER_STRENGTH = {"simple": 0, "medium": 1, "complex": 2}
+# A segment with fewer questions than this gets no choice of its own.
+MIN_SEGMENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a context costs with one configured model, at the price of fresh input tokens."""
+
+    model: str
+    settings: ModelSettings
+
+    def usd_per_1000(self, tokens: float) -> Decimal | None:
+        """Return the cost of 1,000 contexts of so many tokens each, None where the price is not known."""
+        usage = Usage(input_tokens=round(tokens))
+        name = self.settings.model or self.settings.name
+        cost = Prices().cost_usd(self.settings.provider, name, usage, override=self.settings.price)
+        return None if cost is None else 1000 * cost
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentChoice:
+    """One part of the questions: what would be chosen there, what everybody gets there, and the difference in quality.
+
+    `chosen` is `balanced` by the questions of this part alone.
+    """
+
+    n: int
+    chosen: Measured
+    general: Measured
+    difference: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished run. `configured` is what the settings say now, asked the same questions."""
+
+    workload: Workload
+    settings: Settings
+    space: Space
+    rule: Rule
+    found: Found
+    profiles: Profiles
+    held_out: Mapping[str, HeldOut]
+    segments: Mapping[str, SegmentChoice]
+    configured: Measured
+    price: Price | None
+
+    def questions(self) -> int:
+        """Return how many questions were asked."""
+        return len(self.workload.dataset.queries)
+
+    def row_of(self, candidate: Candidate) -> Measured:
+        """Return the row of a candidate that was asked every question. Raises: `StopIteration` if it was not."""
+        return next(row for row in self.found.rows if row.candidate == candidate)
+
+
+def outcome_of(workload: Workload, settings: Settings, *, space: Space, found: Found, rule: Rule) -> Outcome:
+    """Return what follows from the rows of a search."""
+    profiles = rule.profiles(found.rows)
+    groups = [workload.relevant(query)[0] for query in workload.dataset.queries]
+    return Outcome(
+        workload=workload,
+        settings=settings,
+        space=space,
+        rule=rule,
+        found=found,
+        profiles=profiles,
+        held_out=held_out(found.rows, folds_of(groups, seed=rule.seed), rule=rule),
+        segments=segment_choices(workload, found, rule=rule, general=profiles.balanced),
+        configured=next(row for row in found.rows if row.candidate == space.configured),
+        price=price_of(settings),
+    )
+
+
+def segment_choices(workload: Workload, found: Found, *, rule: Rule, general: Measured) -> dict[str, SegmentChoice]:
+    """Return the choice of each segment with enough questions, by name; {} where there are not two segments."""
+    places: dict[str, list[int]] = {}
+    for at, query in enumerate(workload.dataset.queries):
+        places.setdefault(query.segment or "other", []).append(at)
+    if len(places) < 2:
+        return {}
+    return {
+        name: segment_choice(found, np.asarray(at, np.intp), rule=rule, general=general)
+        for name, at in sorted(places.items())
+        if len(at) >= MIN_SEGMENT
+    }
+
+
+def segment_choice(found: Found, at: NDArray[np.intp], *, rule: Rule, general: Measured) -> SegmentChoice:
+    """Return the choice of the questions at these places."""
+    chosen, everywhere = rule.profiles([row.only(at) for row in found.rows]).balanced, general.only(at)
+    return SegmentChoice(len(at), chosen, everywhere, rule.difference(chosen, everywhere))
+
+
+def price_of(settings: Settings) -> Price | None:
+    """Return the price of the strongest configured model, the first of its tier; None if no model costs anything."""
+    paid = [model for model in settings.models if model.provider != "extractive"]
+    if not paid:
+        return None
+    strongest = max(paid, key=lambda model: TIER_STRENGTH[model.tier])
+    return Price(strongest.name, strongest)

@@ -1,0 +1,133 @@
+"""What a run says: the report, the plot, the knobs file and the price, from made-up rows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tomllib
+from pathlib import Path
+from xml.etree import ElementTree
+
+from eval.report import as_json, as_table
+from eval.tune.choose import Rule
+from eval.tune.knobs_file import knobs_toml
+from eval.tune.meter import Meter
+from eval.tune.outcome import Outcome, outcome_of, price_of
+from eval.tune.plot import LABEL_HEIGHT, pareto_svg
+from eval.tune.report import markdown, report_of
+from eval.tune.search import Search
+from eval.tune.trials import TrialFile
+from ragopt.config import Settings, load_settings
+from tests.environment import environment
+from tests.eval.tune.rows import MadeUpAsk, space, workload
+
+MODELS = """
+[[models]]
+name = "strong"
+provider = "openai"
+model = "unheard-of"
+tier = "complex"
+price = { input = 10, output = 30 }
+
+[[models]]
+name = "weak"
+provider = "openai"
+model = "unheard-of"
+"""
+
+
+def settings_of(folder: Path, models: str = "") -> Settings:
+    file = folder / "ragopt.toml"
+    file.write_text(models, encoding="utf-8")
+    with environment(RAGOPT_CONFIG=str(file)):
+        return load_settings(data_dir=folder)
+
+
+def outcome_in(folder: Path, *, models: str = "", derived: bool = False) -> Outcome:
+    """Return the outcome of 80 made-up questions in two segments."""
+    asked = workload(80, segments=("hr", "it & ops"), derived=derived)
+    trials = TrialFile(folder / "trials.jsonl", {})
+    rule = Rule(seed=3)
+    with Meter(corpus_chars=1000) as meter:
+        search = Search(space(), asked.dataset.queries, ask=MadeUpAsk(), trials=trials, meter=meter, rule=rule)
+        found = asyncio.run(search.run())
+    return outcome_of(asked, settings_of(folder, models), space=space(), found=found, rule=rule)
+
+
+def test_the_report_names_profiles_segments_and_what_was_searched(tmp_path: Path) -> None:
+    """400 tokens hold as much as 800, 200 do not, and every table says so."""
+    page = markdown(outcome_in(tmp_path))
+    assert "| balanced | chunk_tokens=100, top_k=20, context_tokens=400 | 395 | 95.1 [" in page
+    assert "| configured now | chunk_tokens=100, top_k=50, context_tokens=800 | 795 |" in page
+    assert "| it & ops | 40 | chunk_tokens=100, top_k=20, context_tokens=400 |" in page
+    assert "Rounds: 12 candidates on 20 questions," in page
+    assert "Folds that choose the same as all: quality 2 of 2" in page
+    assert "Nobody asked" not in page
+    assert "USD" not in page
+
+
+def test_a_report_on_derived_questions_says_so_first(tmp_path: Path) -> None:
+    """The warning stands before any figure."""
+    page = markdown(outcome_in(tmp_path, derived=True))
+    assert page.index("Nobody asked these questions") < page.index("## Profiles")
+
+
+def test_contexts_are_priced_at_the_strongest_model(tmp_path: Path) -> None:
+    """395 tokens at 10 USD a million, a thousand times: 3.95 USD. Without a paid model there is no price."""
+    outcome = outcome_in(tmp_path, models=MODELS)
+    assert "USD per 1,000 (strong)" in markdown(outcome)
+    assert report_of(outcome).metrics["usd_per_1000.balanced"].value == 3.95
+    assert price_of(settings_of(tmp_path)) is None
+    unpriced = outcome_in(tmp_path, models='[[models]]\nname = "x"\nprovider = "openai"\nmodel = "unheard-of"')
+    assert "| unknown |" in markdown(unpriced)
+
+
+def test_the_report_for_programs_holds_each_profile(tmp_path: Path) -> None:
+    """Quality, tokens, held-out figures and knobs of every profile, and the segments."""
+    report = report_of(outcome_in(tmp_path))
+    for profile in ("quality", "balanced", "cost", "latency"):
+        assert report.metrics[f"quality.{profile}"].value > 0.9
+        assert report.metrics[f"held_out_quality.{profile}"].value > 0.9
+        assert report.config[f"{profile}.chunk_tokens"] == 100
+    assert report.metrics["tokens.configured"].value == 795
+    assert set(report.segments) == {"hr", "it & ops"}
+    assert '"job": "tune"' in as_json(report)
+    assert "tune on drinks" in as_table(report)
+
+
+def test_the_knobs_file_holds_source_index_and_profiles(tmp_path: Path) -> None:
+    """It is TOML; a profile has query knobs alone, the index has the chunk size, a segment has both."""
+    outcome = outcome_in(tmp_path)
+    tables = tomllib.loads(knobs_toml(outcome))
+    assert tables["index"] == {"chunk_tokens": 100}
+    assert set(tables["profiles"]) == {"quality", "balanced", "cost", "latency"}
+    assert tables["profiles"]["balanced"] == {"top_k": 20, "context_tokens": 400}
+    assert tables["segments"]["it & ops"] == {"chunk_tokens": 100, "top_k": 20, "context_tokens": 400}
+    assert tables["source"]["set"] == "drinks"
+    assert (tables["source"]["questions"], tables["source"]["derived"], tables["source"]["seed"]) == (80, False, 3)
+
+
+def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
+    """Two runs from nothing: report, plot and knobs are equal to the last character."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, two = outcome_in(tmp_path / "one"), outcome_in(tmp_path / "two")
+    for written in (markdown, pareto_svg, knobs_toml):
+        assert written(one) == written(two)
+
+
+def test_the_plot_is_svg_with_every_profile_labelled(tmp_path: Path) -> None:
+    """It parses, draws a dot for each candidate, and its labels stay inside and apart."""
+    outcome = outcome_in(tmp_path)
+    root = ElementTree.fromstring(pareto_svg(outcome))  # noqa: S314 - our own
+    texts = [(item, item.text or "") for item in root.iter("{http://www.w3.org/2000/svg}text")]
+    said = " ".join(text for _, text in texts)
+    assert all(name in said for name in ("quality", "balanced", "cost", "latency", "now", "Pareto front"))
+    dots = [item for item in root.iter("{http://www.w3.org/2000/svg}circle") if item.get("r") == "3"]
+    assert len(dots) - 2 == len(outcome.found.rows) + sum(
+        100 * row.mean_quality() >= 60 for row in outcome.found.dropped
+    )
+    figures = [item for item, text in texts if re.fullmatch(r"\d+ tokens, [\d.]+ %", text)]
+    places = sorted((float(item.get("x", "0")), float(item.get("y", "0"))) for item in figures)
+    assert all(0 < x < 820 and 0 < y < 520 for x, y in places)
+    assert all(abs(a[0] - b[0]) > 60 or abs(a[1] - b[1]) >= LABEL_HEIGHT for a in places for b in places if a < b)
