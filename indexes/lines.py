@@ -12,8 +12,8 @@ RULE = re.compile(r"([-*_=~#])(?:[ \t]*\1){2,}")
 FENCE = re.compile(r"(`{3,}|~{3,})([^`]*)")
 BULLET = r"[-*+•‣▪◦●○■]"
 COUNTER = r"(?:\d{1,3}|[a-zA-Z])[.)]|\((?:\d{1,3}|[a-zA-Z]|[ivxIVX]{2,5})\)"
-ITEM_MARK = re.compile(rf"(?:({BULLET})|({COUNTER}))[ \t]+(?=\S)")
-DEFINITION_MARK = re.compile(r":[ \t]+(?=\S)")
+ITEM_MARK = re.compile(rf"(?:({BULLET})|({COUNTER}))[ \t]+(?=[^\s|])")
+DEFINITION_MARK = re.compile(r":[ \t]+(?=[^\s|])")
 COLUMN_GAP = re.compile(r"\t+| {2,}")
 # What lines of programs have and lines of prose have not.
 CODE_SIGN = re.compile(

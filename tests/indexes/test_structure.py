@@ -34,6 +34,7 @@ def groups(text: str) -> list[list[str]]:
         ("Term\n: what it is\nOther\n: something", ["prose", "item", "prose", "item"]),
         ("| a | b |", ["row"]),
         ("a | b\n--|--\n1 | 2", ["row", "row", "row"]),
+        ("- | 2023\ndays | 27", ["row", "row"]),
         ("plain\nlines", ["prose"]),
         ("```\n# no heading\n- no item\n```", ["code", "code"]),
         ("Text.\n\n    x = f(1)\n    y = 2\n", ["prose", "code", "code"]),

@@ -15,6 +15,7 @@ from indexes.tables import head_rows, rows_at
         ("| a | b |\n|---|---|\n| 1 | 2 |\ntext", 3),
         ("a | b\n---|---\n1 | 2\n\n3 | 4", 3),
         ("a | b\n1 | 2\ntext", 2),
+        ("- | 2023 | 2024\ndays | 27 | 28", 2),
         ("a\tb\n1\t2", 2),
         ("Name   Age   City\nAda    36    London\nAlan   41    Wilmslow", 3),
         ("+---+---+\n| a | b |\n+---+---+\n", 3),
