@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
-from ragopt.config import MEBIBYTE, ModelSettings, Settings
+from ragopt.config import MEBIBYTE, ModelSettings, ResilienceSettings, Settings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -51,6 +51,13 @@ MODELS_TEXT = """\
 Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models.md).
 """
 
+RESILIENCE_TEXT = """\
+## Resilience fields
+
+The `[resilience]` table of `ragopt.toml` takes these fields; `RAGOPT_RESILIENCE__ATTEMPTS` is `attempts` in it. See
+[Resilience](resilience.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -82,6 +89,7 @@ command prints what a program can read.
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval bench` | time ingest and answers on this machine |
+| `python -m eval faults` | every fault of the provider stub against retries, fallback and breakers; exit 1 if one gets through |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
 
@@ -95,6 +103,8 @@ def render() -> str:
         OTHER_VARIABLES,
         MODELS_TEXT,
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
+        RESILIENCE_TEXT,
+        table(("field", "default", "meaning"), field_rows(ResilienceSettings)),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,
@@ -136,6 +146,8 @@ def shown_default(field: FieldInfo) -> str:
     value = field.default
     if field.is_required():
         return "required"
+    if isinstance(value, BaseModel):
+        return "its fields' defaults"
     if value is None or value in ("", ()) or isinstance(value, SecretStr):
         return "unset"
     if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:

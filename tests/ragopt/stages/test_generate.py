@@ -11,14 +11,13 @@ import pytest
 from ragopt.config import PriceSettings
 from ragopt.domain import Usage
 from ragopt.errors import IncompleteStream, ProviderRejected, ProviderUnavailable, UnknownModel
-from ragopt.money.prices import Prices
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.protocol import Completed, Provider, TextDelta
 from ragopt.providers.usage import estimated_usage
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
-from tests.model_calls import CONTEXT, PROMPT, ScriptedProvider, prepared, text_of
+from tests.model_calls import CONTEXT, PROMPT, ScriptedProvider, caller, prepared, text_of
 
 USAGE = Usage(input_tokens=100, output_tokens=10)
 DONE = Completed(usage=USAGE, model_served="m-2026", stop="end")
@@ -35,7 +34,7 @@ async def events_of(
     *deployments: Deployment, asked: Prepared | None = None, trace: Trace | None = None
 ) -> list[TextDelta | Generated]:
     """Return every event of one answer."""
-    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), prices=Prices(), max_output_tokens=50)
+    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), caller=caller(), max_output_tokens=50)
     return [event async for event in stage(asked or prepared(), trace=trace or Trace("r"))]
 
 
@@ -178,7 +177,7 @@ def test_closing_early_closes_the_provider_at_once() -> None:
 
     async def leave() -> None:
         stage = GenerateWithFallback(
-            lambda _: Plan((deployed("a", provider),), "a test"), prices=Prices(), max_output_tokens=50
+            lambda _: Plan((deployed("a", provider),), "a test"), caller=caller(), max_output_tokens=50
         )
         events = stage(prepared(), trace=Trace("r"))
         await anext(events)
@@ -195,7 +194,7 @@ def test_unknown_model_is_raised_before_any_call() -> None:
         raise UnknownModel(requested)
 
     async def run() -> None:
-        stage = GenerateWithFallback(refuse, prices=Prices(), max_output_tokens=50)
+        stage = GenerateWithFallback(refuse, caller=caller(), max_output_tokens=50)
         await anext(stage(prepared(model="gpt-9"), trace=Trace("r")))
 
     with pytest.raises(UnknownModel, match="gpt-9"):
