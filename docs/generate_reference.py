@@ -89,7 +89,7 @@ command prints what a program can read.
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval bench` | time ingest and answers on this machine |
-| `python -m eval faults` | every fault of the provider stub against retries, fallback and breakers; exit 1 if one gets through |
+| `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
 

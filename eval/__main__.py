@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import gate, page, quality, rerank
+from eval.cli import faults, gate, page, quality, rerank
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     rerank.add_to(commands)
     add_bench(commands)
     add_crash(commands)
+    faults.add_to(commands)
     add_fit_tokens(commands)
     gate.add_to(commands)
     page.add_to(commands)

@@ -74,17 +74,21 @@ class Allowance:
         self._begun_since_told += 1
         return Grant(wait_s, held)
 
+    def held_s(self) -> float:
+        """Return for how many seconds no call may begin because the provider asked to wait, 0 for none."""
+        return max(0.0, self._held_until - self._clock())
+
     def wait_s(self, tokens: float) -> float:
         """Return in how many seconds one request with its tokens could begin; more tokens than the limit: when full."""
         now = self._clock()
-        waits = [self._held_until - now]
+        waits = [self.held_s()]
         if self._requests:
             self._requests.refill(now)
             waits.append(self._requests.wait_s(1))
         if self._tokens:
             self._tokens.refill(now)
             waits.append(self._tokens.wait_s(min(tokens, self._tokens.per_minute)))
-        return max(0.0, *waits)
+        return max(waits)
 
     def settle(self, grant: Grant, *, used_tokens: float) -> None:
         """Give back what the call did not use of its tokens, or take what it used more."""
@@ -114,7 +118,7 @@ class Allowance:
     def share_left(self) -> float:
         """Return the share in [0, 1] that is left of the scarcer limit; 1 where none is known, 0 while held."""
         now = self._clock()
-        if now < self._held_until:
+        if self.held_s() > 0:
             return 0.0
         shares = [1.0]
         for bucket in (self._requests, self._tokens):

@@ -85,6 +85,7 @@ class Call:
     question: Question
     deadline_s: float
     patience_s: float
+    spare: bool
     texts: list[str] = field(default_factory=list)
     error: ProviderError | BudgetSpent | None = None
     completed: Completed | None = None
@@ -122,6 +123,8 @@ class Call:
             raise self._paused("its circuit breaker is open", retry_after_s=self.target.breaker.wait_s())
         self.reservation = await self.means.meter.reserve(self.deployment, self.request, self.question)
         allowance, most_s = self.target.allowance, min(self.patience_s, self.left_s)
+        if self.spare and allowance.held_s() > 0:
+            raise self._paused("its provider asked to wait", retry_after_s=allowance.held_s())
         tokens = await self._most_tokens() if allowance.counts_tokens else 0
         self.grant = allowance.reserve(tokens, most_s=most_s)
         if self.grant is None:

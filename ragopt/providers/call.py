@@ -96,11 +96,13 @@ class ModelCaller:
                 question=question,
                 deadline_s=deadline_s,
                 patience_s=patience_s,
+                spare=spare,
             )
             async with aclosing(call.events(tried)) as events:
                 async for event in events:
                     yield event
-            if number == 1 and call.asked:
+            # One a question: a fallback is no first call, else an outage would pay for its own retries.
+            if call.asked and len(tried) == 1:
                 self._budget.called()
             if call.error is None:
                 return
