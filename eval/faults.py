@@ -40,7 +40,7 @@ from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 
 KEY = SecretStr("sk-campaign")
-AT_ONCE = 16
+AT_ONCE = 48
 DEADLINE_S = 30.0
 MAX_RETRY_SHARE = 0.1
 # The share of retries is promised over at least so many first calls.
