@@ -54,8 +54,8 @@ Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models
 RESILIENCE_TEXT = """\
 ## Resilience fields
 
-The `[resilience]` table of `ragopt.toml` takes these fields; `RAGOPT_RESILIENCE__ATTEMPTS` is `attempts` in it. See
-[Resilience](resilience.md).
+The `[resilience]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_RESILIENCE`, two
+underscores and its name in capitals. See [Resilience](resilience.md).
 """
 
 ERRORS_TEXT = """\

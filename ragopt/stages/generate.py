@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from ragopt.domain import Route
@@ -78,6 +78,16 @@ class _Run:
 
     async def attempt(self, deployment: Deployment, *, spare: bool) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
+        async with self.opened(deployment, spare=spare) as events:
+            async for event in events:
+                if text := self.released(event):
+                    yield TextDelta(text)
+        if self.texts:
+            yield self.generated(deployment)
+
+    @asynccontextmanager
+    async def opened(self, deployment: Deployment, *, spare: bool) -> AsyncIterator[AsyncIterator[ProviderEvent]]:
+        """Open the model's stream for the block and close it at its end; a failure ends the block and is kept."""
         events = self.caller.stream(
             deployment,
             self.request(deployment),
@@ -86,15 +96,11 @@ class _Run:
             deadline_s=self.trace.ends,
             spare=spare,
         )
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    if text := self.released(event):
-                        yield TextDelta(text)
-        except (ProviderError, BudgetSpent) as error:
-            self.errors.append(error)
-        if self.texts:
-            yield self.generated(deployment)
+        async with aclosing(events):
+            try:
+                yield events
+            except (ProviderError, BudgetSpent) as error:
+                self.errors.append(error)
 
     def request(self, deployment: Deployment) -> CompletionRequest:
         """Return the call of `deployment`."""
