@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import product
 
 from pydantic import SecretStr
 
@@ -32,6 +33,7 @@ from eval.stub.state import SeenCall, Step
 from ragopt.money.prices import Prices
 from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.call import ModelCaller, RetryRules
+from ragopt.providers.capabilities import Capabilities
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.health import BreakerRules
 from ragopt.providers.openai import OpenAIProvider
@@ -121,7 +123,8 @@ async def everything(
     async with providers_at(failing) as bad, providers_at(healthy) as good:
         outcomes = await matrix(job, bad, good)
         burst = await overloaded(failing, bad["openai"], good["anthropic"])
-        hang_ups_s = [await hung_up(failing, bad[dialect], fault) for dialect in DIALECTS for fault in ("drip", "hang")]
+        ways = product(DIALECTS, ("drip", "hang"), (True, False))
+        hang_ups_s = [await hung_up(failing, bad[dialect], fault, streaming=how) for dialect, fault, how in ways]
     return outcomes, burst, hang_ups_s
 
 
@@ -193,9 +196,10 @@ def burst_problems(burst: Burst) -> list[str]:
     return [problem for problem, happened in checks.items() if happened]
 
 
-async def hung_up(failing: StubServer, provider: Provider, fault: str) -> float:
+async def hung_up(failing: StubServer, provider: Provider, fault: str, *, streaming: bool) -> float:
     """Return the seconds from a caller's leaving until the provider sees the connection end; at most five."""
-    model = Deployment(f"left/{fault}", provider, f"stub-{fault}", "simple", 60)
+    takes = Capabilities(streaming=streaming)
+    model = Deployment(f"left/{fault}", provider, f"stub-{fault}", "simple", 60, capabilities=takes)
     stage = GenerateWithFallback(
         lambda _: Plan((model,), "a campaign"), caller=ModelCaller(Prices()), max_output_tokens=MAX_OUTPUT_TOKENS
     )

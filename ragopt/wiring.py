@@ -31,6 +31,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.health import BreakerRules
 from ragopt.providers.keys import ApiKey, KeyFile
+from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
 from ragopt.stages.cache import RedisAnswerCache
@@ -176,10 +177,11 @@ def pipeline_over(
     )
 
 
-def caller_of(resilience: ResilienceSettings) -> ModelCaller:
-    """Return what every model call passes through."""
+def caller_of(resilience: ResilienceSettings, *, meter: Meter | None = None) -> ModelCaller:
+    """Return what every model call passes through; without a meter no budget bounds it."""
     return ModelCaller(
         Prices(),
+        meter=meter,
         retries=RetryRules(attempts=resilience.attempts, share=resilience.retry_share),
         breaker=BreakerRules(
             share=resilience.breaker_share, calls=resilience.breaker_calls, window_s=resilience.breaker_window_s

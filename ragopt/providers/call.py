@@ -62,7 +62,7 @@ class ModelCaller:
     ) -> None:
         self.rules = retries or RetryRules()
         self.means = Means(prices, meter or Unmetered(), clock, sleep)
-        self._breaker_rules = breaker or BreakerRules()
+        self.breaker_rules = breaker or BreakerRules()
         self._random = randomness or random.Random()  # noqa: S311 - spreads load, hides nothing
         self._budget = RetryBudget(self.rules.share, clock=clock)
         self._targets: dict[str, Target] = {}
@@ -126,7 +126,7 @@ class ModelCaller:
     def target(self, deployment: Deployment) -> Target:
         """Return the gates of a deployment, known by its name."""
         if deployment.name not in self._targets:
-            self._targets[deployment.name] = Target(deployment, rules=self._breaker_rules, clock=self.means.clock)
+            self._targets[deployment.name] = Target(deployment, rules=self.breaker_rules, clock=self.means.clock)
         return self._targets[deployment.name]
 
     def _load(self, deployment: Deployment) -> tuple[float, int]:
@@ -140,7 +140,9 @@ class ModelCaller:
         if final or not isinstance(error, ProviderError) or not error.retryable:
             raise error
         wait_s = self._backoff_s(error, number=number)
-        if wait_s >= min(call.patience_s, call.left_s) or not self._budget.take():
+        if wait_s >= min(call.patience_s, call.left_s) or call.target.breaker.wait_s() > wait_s:
+            raise error
+        if not self._budget.take():
             raise error
         return wait_s
 

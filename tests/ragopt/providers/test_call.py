@@ -242,6 +242,14 @@ def test_breaker_opens_and_closes_again() -> None:
     assert run(by, deployed(provider))[0] == run(by, deployed(provider))[0] == "Yes."
 
 
+def test_breaker_that_opens_meanwhile_ends_the_retries() -> None:
+    """A failure that opens the breaker is not waited for: the next attempt would not be made."""
+    clock, provider = Instants(), Scripted((DOWN,))
+    by = caller(retries=RETRYING, breaker=BreakerRules(calls=1), clock=clock)
+    _, tried, ended = run(by, deployed(provider))
+    assert (ended, outcomes(tried), clock.slept) == (DOWN, ["error"], [])
+
+
 def test_spent_quota_stops_calls_at_once() -> None:
     """One answer that says so is enough, and it is not asked again."""
     provider = Scripted((QuotaSpent("x"),))
