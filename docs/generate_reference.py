@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
-from ragopt.config import MEBIBYTE, ModelSettings, Settings
+from ragopt.config import MEBIBYTE, ModelSettings, ResilienceSettings, Settings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -53,6 +53,13 @@ MODELS_TEXT = """\
 Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models.md).
 """
 
+RESILIENCE_TEXT = """\
+## Resilience fields
+
+The `[resilience]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_RESILIENCE`, two
+underscores and its name in capitals. See [Resilience](resilience.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -85,6 +92,7 @@ command prints what a program can read.
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
 | `python -m eval bench` | time ingest and answers on this machine |
+| `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
 
@@ -98,6 +106,8 @@ def render() -> str:
         OTHER_VARIABLES,
         MODELS_TEXT,
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
+        RESILIENCE_TEXT,
+        table(("field", "default", "meaning"), field_rows(ResilienceSettings)),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,
@@ -139,6 +149,8 @@ def shown_default(field: FieldInfo) -> str:
     value = field.default
     if field.is_required():
         return "required"
+    if isinstance(value, BaseModel):
+        return "its fields' defaults"
     if value is None or value in ("", ()) or isinstance(value, SecretStr):
         return "unset"
     if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:

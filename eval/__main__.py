@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import gate, page, quality, rerank, tune
+from eval.cli import faults, gate, page, quality, rerank, tune
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     tune.add_to(commands)
     add_bench(commands)
     add_crash(commands)
+    faults.add_to(commands)
     add_fit_tokens(commands)
     gate.add_to(commands)
     page.add_to(commands)

@@ -64,6 +64,10 @@ class ModelSettings(BaseModel):
     streaming: bool = Field(default=True, description="false for a server that cannot stream")
     effort: Effort | None = Field(default=None, description="how much to reason; unset: the model's default")
     price: PriceSettings | None = None
+    rpm: int | None = Field(default=None, ge=1, description="requests per minute that ragopt sends at most")
+    tpm: int | None = Field(default=None, ge=1, description="tokens per minute that ragopt sends and asks for at most")
+    max_concurrent: int | None = Field(default=None, ge=1, description="calls at once; more wait for a place")
+    group: str = Field(default="", description="models of one group share their calls by what is left of their limits")
 
     def resolved_base_url(self) -> str | None:
         """Return `base_url`, else what the provider's own variable says, else None."""
@@ -88,6 +92,17 @@ class ModelSettings(BaseModel):
         if value is None and self.api_key_env is not None:
             raise ConfigError(f"models.{self.name}.api_key_env: the variable {variable} is not set")
         return None if value is None else SecretStr(value)
+
+
+class ResilienceSettings(BaseModel):
+    """The `[resilience]` table of ragopt.toml: when a failed model call is made again, and when no more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    attempts: int = Field(default=2, ge=1, le=5, description="calls of one model for one question; 1: no retries")
+    retry_share: float = Field(default=0.1, ge=0, le=1, description="retries per first call, over a minute")
+    breaker_share: float = Field(default=0.5, gt=0, le=1, description="failed share that stops calls of a model")
+    breaker_calls: int = Field(default=20, ge=1, description="fewest calls in the window that can stop them")
+    breaker_window_s: float = Field(default=30, gt=0, description="seconds over which that share is counted")
 
 
 class Settings(BaseSettings):
@@ -144,6 +159,9 @@ class Settings(BaseSettings):
     cache_ttl_s: int = Field(default=86_400, ge=0, description="life of a cached answer; 0 turns the cache off")
     conversation_ttl_s: int = Field(default=30 * 86_400, ge=60, description="life of an idle conversation")
     drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
+    resilience: ResilienceSettings = Field(
+        default=ResilienceSettings(), description="retries and circuit breakers: a table, see below"
+    )
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
 
     @classmethod

@@ -13,13 +13,15 @@ RagoptError
 ├── IdempotencyConflict       the same key with another body, or still running
 ├── Overloaded                no permit within the time a caller waits
 ├── DeadlineExceeded
+├── BudgetSpent               a budget leaves nothing for this call
 ├── StateUnavailable          Redis does not answer and the request cannot go on without it
 │   └── ConversationUnavailable   nor can an answer without its history
 └── ProviderError             a model call failed
     ├── ProviderUnavailable   connect, 408, 409, 5xx: another attempt may work
     │   ├── ProviderTimeout   no complete answer in time
     │   ├── ProviderThrottled 429: another attempt may work after `retry_after_s`
-    │   └── ProviderOverloaded  529, or 503 `server_is_overloaded`: wait longer, or ask another
+    │   ├── ProviderOverloaded  529, or 503 `server_is_overloaded`: wait longer, or ask another
+    │   └── ModelPaused       not asked: its breaker is open, or a limit of ours for it is reached
     ├── ProviderRejected      400, 404, 413, 422: another attempt will not
     │   ├── KeyRefused        401, 403: nor will any other call with this key
     │   ├── QuotaSpent        402, and 429 or 400 of a spent quota or spend limit: no waiting cures it
@@ -114,6 +116,12 @@ class DeadlineExceeded(RagoptError):
     code = "deadline_exceeded"
 
 
+class BudgetSpent(RagoptError):
+    """What a budget has left does not pay for this model call."""
+
+    code = "budget_spent"
+
+
 class StateUnavailable(RagoptError):
     """Redis does not answer and the request cannot go on without it."""
 
@@ -174,6 +182,13 @@ class ProviderOverloaded(ProviderUnavailable):
     """The provider sheds load: wait longer than after other failures, or ask another one."""
 
     code = "provider_overloaded"
+
+
+class ModelPaused(ProviderUnavailable):
+    """The model was not asked: its circuit breaker is open, or a limit of ours for it is reached."""
+
+    code = "model_paused"
+    retryable = False
 
 
 class ProviderRejected(ProviderError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +20,17 @@ class StageSpan:
 
 @dataclass(slots=True)
 class Trace:
-    """Times, facts and fallbacks of one request. Stage names equal file names in `stages/`."""
+    """Times, facts and fallbacks of one request. Stage names equal file names in `stages/`.
+
+    ends: when the request must be over, on the event loop's clock; never, unless a caller set it.
+    """
 
     request_id: str
     opened: float = field(default_factory=time.perf_counter)
     spans: list[StageSpan] = field(default_factory=list)
     facts: dict[str, str | int | float | bool] = field(default_factory=dict)
     fallbacks: dict[str, str] = field(default_factory=dict)
+    ends: float = math.inf
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

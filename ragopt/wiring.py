@@ -17,7 +17,7 @@ from indexes.library import Library, LockFor
 from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
-from ragopt.config import ModelSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
+from ragopt.config import ModelSettings, ResilienceSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
 from ragopt.errors import ConfigError, RagoptError
 from ragopt.money.prices import Prices
@@ -25,10 +25,13 @@ from ragopt.pipeline import AnswerCache, Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.prompt import build_prompt
 from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import Capabilities, capabilities_of
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.extractive import ExtractiveProvider
+from ragopt.providers.health import BreakerRules
 from ragopt.providers.keys import ApiKey, KeyFile
+from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
 from ragopt.stages.cache import RedisAnswerCache
@@ -56,6 +59,8 @@ CACHE_TIMEOUT_S = 0.05
 STATE_TIMEOUT_S = 0.5
 QDRANT_TIMEOUT_S = 10.0
 BUILTIN_TIMEOUT_S = 30.0
+# They change who answers when, never what is answered.
+LOAD_FIELDS = {"rpm", "tpm", "max_concurrent", "group"}
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
 
@@ -165,8 +170,22 @@ def pipeline_over(
         pack=Packer(count_tokens),
         count_tokens=count_tokens,
         prompt=build_prompt,
-        generate=GenerateWithFallback(plan, prices=Prices(), max_output_tokens=settings.max_output_tokens),
+        generate=GenerateWithFallback(
+            plan, caller=caller_of(settings.resilience), max_output_tokens=settings.max_output_tokens
+        ),
         cite=CitationChecker,
+    )
+
+
+def caller_of(resilience: ResilienceSettings, *, meter: Meter | None = None) -> ModelCaller:
+    """Return what every model call passes through; without a meter no budget bounds it."""
+    return ModelCaller(
+        Prices(),
+        meter=meter,
+        retries=RetryRules(attempts=resilience.attempts, share=resilience.retry_share),
+        breaker=BreakerRules(
+            share=resilience.breaker_share, calls=resilience.breaker_calls, window_s=resilience.breaker_window_s
+        ),
     )
 
 
@@ -199,6 +218,10 @@ def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> 
         price=model.price,
         capabilities=checked_capabilities(model, name=name),
         effort=model.effort,
+        rpm=model.rpm,
+        tpm=model.tpm,
+        max_concurrent=model.max_concurrent,
+        group=model.group,
     )
 
 
@@ -219,7 +242,7 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
 
 def answering_digest(settings: Settings) -> str:
     """Return 16 hex digits that change with the models that answer and with what they may write."""
-    models = [model.model_dump(mode="json") for model in settings.models]
+    models = [model.model_dump(mode="json", exclude=LOAD_FIELDS) for model in settings.models]
     canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 
 from pydantic import SecretStr
@@ -9,9 +11,13 @@ from pydantic import SecretStr
 from eval.stub import StubServer
 from ragopt.domain import Context, Passage, Question, Turn
 from ragopt.errors import ProviderError
+from ragopt.money.prices import Prices
 from ragopt.pipeline import Prepared
 from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import Capabilities, Effort
+from ragopt.providers.health import BreakerRules
+from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import CompletionRequest, Prompt, Provider, ProviderEvent, TextDelta
 
@@ -85,6 +91,44 @@ async def collected(provider: Provider, request: CompletionRequest) -> list[Prov
 def text_of(events: Sequence[object]) -> str:
     """Return the text of the deltas among `events`."""
     return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+class Instants:
+    """A clock that stands still unless it is told or slept on; remembers what was slept."""
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def caller(
+    *,
+    retries: RetryRules | None = None,
+    breaker: BreakerRules | None = None,
+    meter: Meter | None = None,
+    clock: Instants | None = None,
+) -> ModelCaller:
+    """Return a caller that does not retry unless told to, and whose waits take no time."""
+    instants = clock or Instants()
+    return ModelCaller(
+        Prices(),
+        meter=meter,
+        retries=retries or RetryRules(attempts=1),
+        breaker=breaker,
+        clock=instants,
+        sleep=instants.sleep,
+        randomness=random.Random(7),
+    )
 
 
 class ScriptedProvider:

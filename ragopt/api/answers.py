@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -164,9 +165,12 @@ def turns(body: ContextRequest) -> tuple[Turn, ...]:
 
 
 def deadline(request: Request) -> float:
-    """Return when the request must be over, on the loop's clock, counted from its first byte."""
-    elapsed_s = trace_of(request).timings_ms()["total"] / 1000
-    return asyncio.get_running_loop().time() + running(request).service.settings.request_timeout_s - elapsed_s
+    """Return when the request must be over, on the loop's clock, counted from its first byte; kept in its trace."""
+    trace = trace_of(request)
+    if trace.ends == math.inf:
+        left_s = running(request).service.settings.request_timeout_s - trace.timings_ms()["total"] / 1000
+        trace.ends = asyncio.get_running_loop().time() + left_s
+    return trace.ends
 
 
 def refuse_unknown(model: str, settings: Settings) -> None:

@@ -6,6 +6,7 @@ Source: RFC 9457, Problem Details for HTTP APIs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -68,6 +69,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.IdempotencyConflict: Kind(HTTPStatus.CONFLICT, "The Idempotency-Key is in use"),
         service.Overloaded: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is at its limit", {"Retry-After": "1"}),
         service.DeadlineExceeded: Kind(HTTPStatus.GATEWAY_TIMEOUT, "The request took too long"),
+        service.BudgetSpent: Kind(HTTPStatus.PAYMENT_REQUIRED, "The budget is spent"),
         service.StateUnavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The service's state is not reachable", {"Retry-After": "2"}
         ),
@@ -84,6 +86,9 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         ),
         service.ProviderOverloaded: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The model provider is overloaded", {"Retry-After": "10"}
+        ),
+        service.ModelPaused: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The model is not asked for now", {"Retry-After": "5"}
         ),
         service.ProviderRejected: Kind(HTTPStatus.BAD_GATEWAY, "The model provider refused the call"),
         service.KeyRefused: Kind(HTTPStatus.BAD_GATEWAY, "The model provider refused its key"),
@@ -154,8 +159,16 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status_code, title, code, str(error.detail), headers=error.headers or {})
     if isinstance(error, indexing.IndexingError | service.RagoptError):
         kind = kind_of(type(error))
-        return Problem(kind.status, kind.title, error.code, error.detail or kind.title, headers=kind.headers)
+        return Problem(kind.status, kind.title, error.code, error.detail or kind.title, headers=headers_of(error, kind))
     return INTERNAL
+
+
+def headers_of(error: Exception, kind: Kind) -> Mapping[str, str]:
+    """Return the kind's headers; Retry-After, where it has one, in whole seconds as the provider said it."""
+    told_s = error.retry_after_s if isinstance(error, service.ProviderError) else None
+    if told_s is None or "Retry-After" not in kind.headers:
+        return kind.headers
+    return {**kind.headers, "Retry-After": str(max(1, math.ceil(told_s)))}
 
 
 def kind_of(error_class: type[Exception]) -> Kind:

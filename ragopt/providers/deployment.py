@@ -18,7 +18,8 @@ class Deployment:
 
     name: what the API calls it. model: the provider's name for it. timeout_s: of one whole call.
     price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
-    effort: how much it is to reason, None for its default.
+    effort: how much it is to reason, None for its default. rpm, tpm: requests and tokens per minute, and
+    max_concurrent: calls at once, None for no limit of ours. group: those of one group share their calls.
     """
 
     name: str
@@ -29,6 +30,10 @@ class Deployment:
     price: PriceSettings | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
     effort: Effort | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    max_concurrent: int | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

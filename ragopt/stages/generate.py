@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ragopt.domain import Attempt, Route, Usage
-from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError
-from ragopt.money.prices import Prices
+from ragopt.domain import Route
+from ragopt.errors import BudgetSpent, ProviderError
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
+from ragopt.providers.attempt import Tried
+from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Plan, Planner
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
-from ragopt.providers.usage import estimated_usage, total_usage
+from ragopt.providers.usage import total_usage
 from ragopt.telemetry import Trace
 
 
 class GenerateWithFallback:
     """Calls the planned models in turn until one has begun to answer; satisfies `ragopt.pipeline.Generate`."""
 
-    def __init__(self, plan: Planner, *, prices: Prices, max_output_tokens: int) -> None:
+    def __init__(self, plan: Planner, *, caller: ModelCaller, max_output_tokens: int) -> None:
         self._plan = plan
-        self._prices = prices
+        self._caller = caller
         self._max_output_tokens = max_output_tokens
 
     async def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield deltas of one model, then one `Generated`; closing the iterator ends the model call.
 
-        Nothing is yielded until a model has delivered text, so that falling back is never seen.
-        After that an error ends the answer as partial: two models are never spliced.
+        Nothing is yielded until a model has delivered text, so that retries and falling back are never
+        seen. After that an error ends the answer as partial: two models are never spliced.
 
-        Raises: `UnknownModel`; `ProviderError`, of the kind of the last one, if every model failed.
+        Raises: `UnknownModel`; `ProviderError` or `BudgetSpent`, of the kind of the last one, if every model failed.
         """
         with trace.stage("route"):
             plan = self._plan(prepared.question.model)
         with trace.stage("generate"):
             limit = self._output_limit(prepared)
-            run = _Run(prepared=prepared, plan=plan, trace=trace, prices=self._prices, max_output_tokens=limit)
+            run = _Run(prepared=prepared, plan=plan, trace=trace, caller=self._caller, max_output_tokens=limit)
             async with aclosing(run.events()) as events:
                 async for event in events:
                     yield event
@@ -50,61 +50,57 @@ class GenerateWithFallback:
 
 @dataclass(slots=True)
 class _Run:
-    """The attempts at one answer. ended: how the latest one did; error: of the latest one that failed."""
+    """The attempts at one answer. completed: the terminal event; errors: of each model that failed."""
 
     prepared: Prepared
     plan: Plan
     trace: Trace
-    prices: Prices
+    caller: ModelCaller
     max_output_tokens: int
-    attempts: list[Attempt] = field(default_factory=list)
-    usages: list[Usage] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    ended: Completed | ProviderError | None = None
-    error: ProviderError | None = None
+    completed: Completed | None = None
+    errors: list[ProviderError | BudgetSpent] = field(default_factory=list)
     started_s: float = field(default_factory=time.perf_counter)
 
-    @property
-    def delivered(self) -> bool:
-        """Return whether text was released: from then on there is no other model."""
-        return bool(self.texts)
-
     async def events(self) -> AsyncGenerator[TextDelta | Generated, None]:
-        """Yield what the first model that delivers has to say. Raises: `ProviderError` if none does."""
-        for deployment in self.plan.deployments:
-            async with aclosing(self.attempt(deployment)) as events:
+        """Yield what the first model that delivers has to say. Raises: `ProviderError`, `BudgetSpent` if none does."""
+        deployments = self.caller.shared(self.plan.deployments)
+        for number, deployment in enumerate(deployments, 1):
+            async with aclosing(self.attempt(deployment, spare=number < len(deployments))) as events:
                 async for event in events:
                     yield event
-            if self.delivered:
+            if self.texts:
                 return
+            if self.caller.is_over(self.trace.ends):
+                break
         raise self.failure()
 
-    async def attempt(self, deployment: Deployment) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def attempt(self, deployment: Deployment, *, spare: bool) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
-        began_s = time.perf_counter()
-        self.ended = IncompleteStream(f"{deployment.provider.name}: the stream ended without its terminal event")
-        async with self.opened(deployment) as events:
+        async with self.opened(deployment, spare=spare) as events:
             async for event in events:
                 if text := self.released(event):
                     yield TextDelta(text)
-        await self.settle(deployment, self.ended, ms=1000 * (time.perf_counter() - began_s))
-        if self.delivered:
-            # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
-            whole = isinstance(self.ended, Completed) and self.ended.stop == "end"
-            yield self.generated(deployment, partial=not whole)
+        if self.texts:
+            yield self.generated(deployment)
 
     @asynccontextmanager
-    async def opened(self, deployment: Deployment) -> AsyncIterator[AsyncIterator[ProviderEvent]]:
+    async def opened(self, deployment: Deployment, *, spare: bool) -> AsyncIterator[AsyncIterator[ProviderEvent]]:
         """Open the model's stream for the block and close it at its end; a failure ends the block and is kept."""
-        events = deployment.provider.stream(self.request(deployment))
-        try:
-            yield events
-        except ProviderError as error:
-            self.ended = error
-        finally:
-            # A generator left to the garbage collector would keep the connection open until then.
-            if isinstance(events, AsyncGenerator):
-                await events.aclose()
+        events = self.caller.stream(
+            deployment,
+            self.request(deployment),
+            question=self.prepared.question,
+            tried=self.tried,
+            deadline_s=self.trace.ends,
+            spare=spare,
+        )
+        async with aclosing(events):
+            try:
+                yield events
+            except (ProviderError, BudgetSpent) as error:
+                self.errors.append(error)
 
     def request(self, deployment: Deployment) -> CompletionRequest:
         """Return the call of `deployment`."""
@@ -119,43 +115,18 @@ class _Run:
         )
 
     def released(self, event: ProviderEvent) -> str:
-        """Return the text to release: white space before the answer is none of it. Keeps the terminal event."""
+        """Return the text to release, and keep it; keeps the terminal event."""
         if isinstance(event, Completed):
-            self.ended = event
+            self.completed = event
+            self.trace.note(model_served=event.model_served, stop=event.stop)
             return ""
-        text = event.text if self.delivered else event.text.lstrip()
-        if text and not self.delivered:
+        if not self.texts:
             self.trace.note(ttft_ms=round(1000 * (time.perf_counter() - self.started_s), 3))
-        if text:
-            self.texts.append(text)
-        return text
+        self.texts.append(event.text)
+        return event.text
 
-    async def settle(self, deployment: Deployment, ended: Completed | ProviderError, *, ms: float) -> None:
-        """Keep what the attempt came to and what it used."""
-        if isinstance(ended, Completed) and not self.delivered:
-            await self.spend(deployment, ended.usage)
-            ended = ProviderProtocolError(f"{deployment.provider.name}: an empty answer ({ended.stop})")
-        elif isinstance(ended, Completed):
-            await self.spend(deployment, ended.usage)
-            self.trace.note(model_served=ended.model_served, stop=ended.stop)
-        elif self.delivered or isinstance(ended, IncompleteStream):
-            # The provider had begun and will charge for it, but no longer said how much.
-            await self.spend(deployment, estimated_usage(self.prepared.prompt, "".join(self.texts)))
-        if isinstance(ended, ProviderError):
-            self.error = ended
-            self.attempts.append(Attempt(deployment.name, "error", f"{ended.code}: {ended.detail}", ms))
-        else:
-            self.attempts.append(Attempt(deployment.name, "ok", f"stopped: {ended.stop}", ms))
-
-    async def spend(self, deployment: Deployment, usage: Usage) -> None:
-        """Add one attempt's usage with its price; the first look at the price table blocks, so in a thread."""
-        provider, model = deployment.provider.name, deployment.model
-        cost = await asyncio.to_thread(self.prices.cost_usd, provider, model, usage, override=deployment.price)
-        self.usages.append(replace(usage, cost_usd=cost))
-
-    def generated(self, deployment: Deployment, *, partial: bool) -> Generated:
+    def generated(self, deployment: Deployment) -> Generated:
         """Return the terminal event."""
-        text = "".join(self.texts)
         self.trace.note(model=deployment.name)
         return Generated(
             route=Route(
@@ -164,17 +135,22 @@ class _Run:
                 tier=deployment.tier,
                 score=self.plan.score,
                 reason=self.plan.reason,
-                attempts=tuple(self.attempts),
+                attempts=tuple(item.attempt for item in self.tried),
             ),
-            usage=total_usage(self.usages),
-            partial=partial,
-            abstained=not self.prepared.context.passages or text.startswith(ABSTENTION),
+            usage=total_usage([item.usage for item in self.tried if item.usage]),
+            # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
+            partial=self.completed is None or self.completed.stop != "end",
+            abstained=not self.prepared.context.passages or "".join(self.texts).startswith(ABSTENTION),
         )
 
-    def failure(self) -> ProviderError:
-        """Return the error of a run in which every model failed, of the last one's kind."""
-        kind = type(self.error) if self.error else ProviderError
-        failed = "; ".join(f"{attempt.model}: {attempt.detail}" for attempt in self.attempts)
-        error = kind(f"no model answered ({failed})")
-        error.__cause__ = self.error
+    def failure(self) -> ProviderError | BudgetSpent:
+        """Return the error of a run in which every model failed, of the last one's kind; the soonest Retry-After."""
+        last = self.errors[-1]
+        attempts = [item.attempt for item in self.tried]
+        failed = "; ".join(f"{attempt.model}: {attempt.detail}" for attempt in attempts)
+        error = type(last)(f"no model answered ({failed})")
+        if isinstance(error, ProviderError):
+            waits = [item.retry_after_s for item in self.errors if isinstance(item, ProviderError)]
+            error.retry_after_s = min((wait for wait in waits if wait is not None), default=None)
+        error.__cause__ = last
         return error

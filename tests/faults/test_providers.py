@@ -25,7 +25,6 @@ from ragopt.errors import (
     ProviderUnavailable,
     QuotaSpent,
 )
-from ragopt.money.prices import Prices
 from ragopt.pipeline import Generated
 from ragopt.providers.capabilities import Capabilities
 from ragopt.providers.deployment import Deployment, Plan
@@ -33,7 +32,7 @@ from ragopt.providers.protocol import Completed, CompletionRequest, Provider, Pr
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
-from tests.model_calls import ANSWER, call, collected, prepared, provider_for, text_of
+from tests.model_calls import ANSWER, call, caller, collected, prepared, provider_for, text_of
 
 DIALECTS = ("openai", "anthropic")
 THROTTLED = ("429", "429_long", "429_bare", "429_garbage", "429_date", "429_ms")
@@ -96,7 +95,7 @@ def deployed(name: str, stub: StubServer, *, fault: str, dialect: str = "openai"
 
 async def generated(*deployments: Deployment) -> list[TextDelta | Generated]:
     """Return every event of one answer over the deployments."""
-    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), prices=Prices(), max_output_tokens=100)
+    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), caller=caller(), max_output_tokens=100)
     try:
         return [event async for event in stage(prepared(), trace=Trace("r"))]
     finally:
@@ -314,7 +313,7 @@ def answers_with_spare(
 
 async def answer_of(deployments: tuple[Deployment, ...]) -> list[TextDelta | Generated]:
     """Return every event of one answer."""
-    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), prices=Prices(), max_output_tokens=100)
+    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), caller=caller(), max_output_tokens=100)
     return [event async for event in stage(prepared(), trace=Trace("r"))]
 
 
@@ -363,7 +362,7 @@ def test_client_that_leaves_ends_the_model_call(stub: StubServer) -> None:
 
     async def leave() -> bool:
         deployment = Deployment("slow", provider_for("openai", stub), "stub-drip", "simple", 30)
-        stage = GenerateWithFallback(lambda _: Plan((deployment,), "a test"), prices=Prices(), max_output_tokens=100)
+        stage = GenerateWithFallback(lambda _: Plan((deployment,), "a test"), caller=caller(), max_output_tokens=100)
         events = stage(prepared(), trace=Trace("r"))
         await anext(events)
         await events.aclose()

@@ -82,6 +82,7 @@ def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:
     [
         ({"RAGOPT_TOP_K": "many"}, "RAGOPT_TOP_K"),
         ({"RAGOPT_TOP_K": "0"}, "RAGOPT_TOP_K"),
+        ({"RAGOPT_RESILIENCE__ATTEMPTS": "9"}, "RAGOPT_RESILIENCE__ATTEMPTS"),
         ({"RAGOPT_TOPK": "5"}, "RAGOPT_TOPK: no such setting"),
         ({"RAGOPT_CONFIG": "/nowhere/ragopt.toml"}, "RAGOPT_CONFIG: no file"),
     ],
@@ -98,6 +99,8 @@ def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
         ("context_tokens = [", "ragopt.toml"),
         ("contextual_tokens = 5", "CONTEXTUAL_TOKENS"),
         ('[[models]]\nname = "a"\nprovider = "openai"\napi_key = "secret"', "MODELS__0__API_KEY"),
+        ('[[models]]\nname = "a"\nprovider = "openai"\nrpm = -5', "MODELS__0__RPM"),
+        ("[resilience]\nretry_share = 2", "RAGOPT_RESILIENCE__RETRY_SHARE"),
         ('[[models]]\nname = "auto"\nprovider = "openai"', "models.auto"),
         ('[[models]]\nname = "a"\nprovider = "extractive"\n' * 2, "models.a"),
     ],

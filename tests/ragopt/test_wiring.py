@@ -12,15 +12,18 @@ import pytest
 
 from indexes.errors import ModelUnavailable
 from indexes.records import Document
-from ragopt.config import Settings
+from ragopt.config import ResilienceSettings, Settings
 from ragopt.domain import Context, QueryKnobs, Question
 from ragopt.errors import ConfigError
 from ragopt.events import Finished
+from ragopt.providers.call import RetryRules
+from ragopt.providers.health import BreakerRules
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
 from ragopt.wiring import (
     Service,
     answering_digest,
+    caller_of,
     deployment_of,
     deployments_of,
     loaded_judge,
@@ -80,6 +83,26 @@ def test_the_cache_knows_which_models_answer(tmp_path: Path) -> None:
     plain, longer = settings_in(tmp_path), settings_in(tmp_path, max_output_tokens=5)
     other = settings_in(tmp_path, models=({"name": "a", "provider": "extractive"},))
     assert len({answering_digest(item) for item in (plain, longer, other)}) == 3
+
+
+def test_the_cache_does_not_care_how_load_is_shared(tmp_path: Path) -> None:
+    """Limits and groups change who answers when, not what is answered."""
+    plain = {"name": "a", "provider": "extractive"}
+    shared = plain | {"rpm": 5, "tpm": 500, "max_concurrent": 2, "group": "g"}
+    digests = {answering_digest(settings_in(tmp_path, models=(model,))) for model in (plain, shared)}
+    assert len(digests) == 1
+    (made,) = deployments_of(settings_in(tmp_path, models=(shared,)).models)
+    assert (made.rpm, made.tpm, made.max_concurrent, made.group) == (5, 500, 2, "g")
+
+
+def test_resilience_settings_reach_the_caller() -> None:
+    """What an operator turns is what the caller goes by; without a setting, the documented defaults."""
+    told = ResilienceSettings(attempts=3, retry_share=0.5, breaker_share=0.9, breaker_calls=7, breaker_window_s=5)
+    caller = caller_of(told)
+    assert caller.rules == RetryRules(attempts=3, share=0.5)
+    assert caller.breaker_rules == BreakerRules(share=0.9, calls=7, window_s=5)
+    default = caller_of(ResilienceSettings())
+    assert (default.rules, default.breaker_rules) == (RetryRules(), BreakerRules())
 
 
 def test_a_model_without_its_key_is_a_configuration_error(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ class FakePipeline:
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
+        self.ends: list[float] = []
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
         self.gate: threading.Event | None = None
@@ -146,6 +147,7 @@ class FakePipeline:
     async def answer(self, question: Question, *, trace: Trace) -> AsyncGenerator[AnswerEvent, None]:
         """Yield the events of a short answer."""
         self.asked.append(question)
+        self.ends.append(trace.ends)
         if self.refusal is not None:
             raise self.refusal
         try:

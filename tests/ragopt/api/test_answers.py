@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -18,6 +19,8 @@ from ragopt.errors import ConversationUnavailable, IncompleteStream
 from tests.ragopt.api.fakes import TEXT, FakeService, Served, events_of, eventually, served
 
 QUESTION = {"question": "Is the sky blue?"}
+# Two clocks are read one after the other.
+CLOCK_GRAIN_S = 0.001
 
 
 def test_context_has_the_contract_s_fields(http: Served) -> None:
@@ -239,6 +242,15 @@ def test_late_stream_ends_with_an_error() -> None:
         assert events[-1][0] == "error"
         assert events[-1][1]["code"] == "deadline_exceeded"
         assert http.service.pipeline.closed.wait(10)
+
+
+def test_pipeline_knows_when_the_request_must_be_over() -> None:
+    """The total time is counted once, from the request's first byte, and goes along in the trace."""
+    with served(FakeService(settings=Settings(request_timeout_s=30))) as http:
+        before = time.monotonic()
+        http.post("/answer", QUESTION)
+        assert before + 30 <= http.service.pipeline.ends[0] + CLOCK_GRAIN_S
+        assert http.service.pipeline.ends[0] <= time.monotonic() + 30
 
 
 def test_client_that_leaves_a_stream_closes_the_pipeline(http: Served) -> None:

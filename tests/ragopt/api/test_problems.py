@@ -15,7 +15,7 @@ import indexes.errors
 import ragopt.errors
 from indexes.errors import DocumentTooLarge, IndexingError
 from ragopt.api.problems import KINDS, MEDIA_TYPE, invalid_request, kind_of, problem_of, problem_of_documents
-from ragopt.errors import InvalidRequest, MissingKey, Overloaded, RagoptError
+from ragopt.errors import InvalidRequest, KeyRefused, MissingKey, Overloaded, ProviderThrottled, RagoptError
 
 MODULES = (indexes.errors, ragopt.errors)
 
@@ -132,3 +132,14 @@ def test_problem_of_documents_follows_the_first() -> None:
     problem = problem_of_documents(failures)
     assert (problem.status, problem.code, problem.detail) == (413, "document_too_large", "21 MB")
     assert [item["document_id"] for item in problem.errors] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("told_s", "header"), [(None, "5"), (0.2, "1"), (41.3, "42")])
+def test_retry_after_is_what_the_provider_said(told_s: float | None, header: str) -> None:
+    """In whole seconds, never 0, and the table's where it said nothing."""
+    assert problem_of(ProviderThrottled("x", retry_after_s=told_s)).headers["Retry-After"] == header
+
+
+def test_retry_after_is_only_said_where_waiting_helps() -> None:
+    """A refused key stays refused, whatever the provider asked to wait."""
+    assert "Retry-After" not in problem_of(KeyRefused("x", retry_after_s=3)).headers

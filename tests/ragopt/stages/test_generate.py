@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,15 +11,15 @@ import pytest
 
 from ragopt.config import PriceSettings
 from ragopt.domain import Usage
-from ragopt.errors import IncompleteStream, ProviderRejected, ProviderUnavailable, UnknownModel
-from ragopt.money.prices import Prices
+from ragopt.errors import IncompleteStream, ProviderRejected, ProviderThrottled, ProviderUnavailable, UnknownModel
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
+from ragopt.providers.call import RetryRules
 from ragopt.providers.deployment import Deployment, Plan
-from ragopt.providers.protocol import Completed, Provider, TextDelta
+from ragopt.providers.protocol import Completed, CompletionRequest, Provider, ProviderEvent, TextDelta
 from ragopt.providers.usage import estimated_usage
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
-from tests.model_calls import CONTEXT, PROMPT, ScriptedProvider, prepared, text_of
+from tests.model_calls import CONTEXT, PROMPT, Instants, ScriptedProvider, caller, prepared, text_of
 
 USAGE = Usage(input_tokens=100, output_tokens=10)
 DONE = Completed(usage=USAGE, model_served="m-2026", stop="end")
@@ -35,7 +36,7 @@ async def events_of(
     *deployments: Deployment, asked: Prepared | None = None, trace: Trace | None = None
 ) -> list[TextDelta | Generated]:
     """Return every event of one answer."""
-    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), prices=Prices(), max_output_tokens=50)
+    stage = GenerateWithFallback(lambda _: Plan(deployments, "a test"), caller=caller(), max_output_tokens=50)
     return [event async for event in stage(asked or prepared(), trace=trace or Trace("r"))]
 
 
@@ -178,7 +179,7 @@ def test_closing_early_closes_the_provider_at_once() -> None:
 
     async def leave() -> None:
         stage = GenerateWithFallback(
-            lambda _: Plan((deployed("a", provider),), "a test"), prices=Prices(), max_output_tokens=50
+            lambda _: Plan((deployed("a", provider),), "a test"), caller=caller(), max_output_tokens=50
         )
         events = stage(prepared(), trace=Trace("r"))
         await anext(events)
@@ -195,8 +196,74 @@ def test_unknown_model_is_raised_before_any_call() -> None:
         raise UnknownModel(requested)
 
     async def run() -> None:
-        stage = GenerateWithFallback(refuse, prices=Prices(), max_output_tokens=50)
+        stage = GenerateWithFallback(refuse, caller=caller(), max_output_tokens=50)
         await anext(stage(prepared(model="gpt-9"), trace=Trace("r")))
 
     with pytest.raises(UnknownModel, match="gpt-9"):
         asyncio.run(run())
+
+
+def test_soonest_retry_after_is_kept() -> None:
+    """When every model failed, the error says when the first of them may be asked again."""
+    first = deployed("first", ScriptedProvider(ProviderThrottled("scripted: HTTP 429", retry_after_s=40)))
+    second = deployed("second", ScriptedProvider(ProviderThrottled("scripted: HTTP 429", retry_after_s=60)))
+    with pytest.raises(ProviderThrottled) as caught:
+        asyncio.run(events_of(first, second))
+    assert caught.value.retry_after_s == 40
+
+
+def test_no_model_is_asked_after_the_deadline() -> None:
+    """A request whose time is over ends with the failure it had, not with one of a model that was never asked."""
+    clock, spare = Instants(), ScriptedProvider(TextDelta("never"), DONE)
+
+    class Slow(ScriptedProvider):
+        """Fails when the time is over."""
+
+        async def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
+            """Let the time pass, and fail."""
+            clock.now += request.timeout_s
+            async for event in super().stream(request):
+                yield event
+
+    stage = GenerateWithFallback(
+        lambda _: Plan((deployed("slow", Slow(DOWN)), deployed("spare", spare)), "a test"),
+        caller=caller(clock=clock),
+        max_output_tokens=50,
+    )
+
+    async def run() -> None:
+        await anext(stage(prepared(), trace=Trace("r", ends=clock.now + 3)))
+
+    with pytest.raises(ProviderUnavailable, match=r"no model answered \(slow: [^;]*\)"):
+        asyncio.run(run())
+    assert spare.requests == []
+
+
+def test_retry_is_not_seen_and_is_told() -> None:
+    """The reader gets one answer; the route lists both calls of the model."""
+    provider = ScriptedProvider(TextDelta("x"), DONE)
+
+    class Flaky(ScriptedProvider):
+        """Fails once."""
+
+        async def stream(self, request: CompletionRequest) -> AsyncIterator[ProviderEvent]:
+            """Fail, and then answer."""
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                raise DOWN
+            async for event in provider.stream(request):
+                yield event
+
+    stage = GenerateWithFallback(
+        lambda _: Plan((deployed("flaky", Flaky()),), "a test"),
+        caller=caller(retries=RetryRules(attempts=2)),
+        max_output_tokens=50,
+    )
+
+    async def run() -> list[TextDelta | Generated]:
+        return [event async for event in stage(prepared(), trace=Trace("r"))]
+
+    *deltas, last = asyncio.run(run())
+    assert isinstance(last, Generated)
+    assert text_of(deltas) == "x"
+    assert [attempt.outcome for attempt in last.route.attempts] == ["error", "ok"]
