@@ -44,7 +44,8 @@ def chunk_text(text: str, knobs: IndexKnobs, *, count_tokens: CountTokens) -> li
     """Return the chunks of `text` in text order, disjoint, of about `knobs.chunk_tokens` tokens each.
 
     Every character that is not white space lies in exactly one unit of one chunk; in a dump of strings
-    an escaped line break is white space. [] for text without any. A unit over twice the target is cut at punctuation or white space.
+    an escaped line break is white space. [] for text without any. A unit over twice the target is cut at
+    punctuation or white space.
     """
     view = with_plain_breaks(text)
     above = Above(view)
