@@ -19,10 +19,13 @@ MAX_STRETCH = 2.0
 MAX_UNITS = 64
 
 # A list, table, code or paragraph of at most this many targets is torn only if there is no other way.
+# Measured with `python -m eval context` on four long documents: without it the recall at 200 / 400 / 800 tokens
+# is 78.1 / 89.8 / 95.0 %, with it 79.4 / 90.5 / 95.3 %.
 STRETCH = 1.5
 TEARING = 1.0
 
-# What a cut costs, by what is on its two sides. Between paragraphs it is free.
+# What a cut costs, by what is on its two sides. Between paragraphs it is free. Set by the order that a reader
+# would give them and by looking at chunks, not fitted to questions.
 AFTER_HEADING = 4.0
 BETWEEN_HEADINGS = 1.0
 AFTER_TABLE_HEAD = 2.0

@@ -27,6 +27,8 @@ STOPS = (".", "!", "?", '."', ".”", ".)", ";")
 
 # A unit over this many chunk sizes is cut at punctuation or white space: no sentence is that long.
 MAX_UNIT_CHUNKS = 2
+# Measured with `python -m eval context` at 400 tokens: 90.5 % with all of these, 88.9 % with headings alone, on
+# finance reports 84.6 and 79.7 %.
 # How much is indexed with a chunk of the sentence that leads into its list, table or code, of the sentence
 # before it in its paragraph, of a table's header and of the items around its own.
 INTRO_CHARS = 300
@@ -41,8 +43,9 @@ ABOVE_CHARS = 400
 def chunk_text(text: str, knobs: IndexKnobs, *, count_tokens: CountTokens) -> list[ChunkSpan]:
     """Return the chunks of `text` in text order, disjoint, of about `knobs.chunk_tokens` tokens each.
 
-    Every character that is not white space lies in exactly one unit of one chunk. [] for text
-    without any. A unit over twice the target is cut at punctuation or white space.
+    Every character that is not white space lies in exactly one unit of one chunk; in a dump of strings
+    an escaped line break is white space. [] for text without any. A unit over twice the target is cut at
+    punctuation or white space.
     """
     view = with_plain_breaks(text)
     above = Above(view)

@@ -35,7 +35,8 @@ from indexes.tokens import from_text
 THREADS = 2
 
 # Of a long title the beginning is indexed, of a long heading path the end: the text itself must have room.
-ABOVE_CHARS = 200
+TITLE_CHARS = 200
+PATH_CHARS = 400
 
 Progress: TypeAlias = "Callable[[IngestProgress], None]"
 
@@ -93,7 +94,7 @@ def indexed_text(text: str, *, title: str, heading: str) -> str:
     and its spans know nothing of this.
     """
     path = heading.removeprefix(title).removeprefix(" > ") if title else heading
-    above = (title[:ABOVE_CHARS], path[-ABOVE_CHARS:])
+    above = (title[:TITLE_CHARS], path[-PATH_CHARS:])
     return strip_invisible("\n".join(part for part in (*above, text) if part))
 
 

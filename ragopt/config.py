@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
+    neighbours: int = Field(
+        default=0, ge=0, le=5, description="chunks on each side of the first ten hits that reach reranking too"
+    )
     fusion: FusionMethod = Field(default="rrf", description="how dense and BM25 hits are fused: by rank or by score")
     dense_weight: float = Field(default=0.5, ge=0, le=1, description="share of the dense side in fusion, BM25 the rest")
     relevance_floor: float = Field(

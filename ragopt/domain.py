@@ -39,7 +39,8 @@ class QueryKnobs:
     """What may change per request and what the tuner searches.
 
     context_tokens: budget of the packed passages in o200k_base tokens. top_k: fused hits that reach
-    reranking and packing. relevance_floor: packing ends where a sentence is worth less than this share
+    reranking and packing. neighbours: how far around the first ten of them further chunks join; 0: none.
+    relevance_floor: packing ends where a sentence is worth less than this share
     of the best one; 0 fills the budget. redundancy: what a sentence that repeats a packed one loses of
     its value, which is about 1 for the best. min_relevance: a question to which nothing is as relevant
     gets no passages, and so an abstention; see `ragopt.stages.pack.relevance`. rerank_depth: most hits
@@ -55,6 +56,7 @@ class QueryKnobs:
     min_relevance: float = 0.0
     rerank_depth: int = 50
     rerank_deadline_ms: int = 120
+    neighbours: int = 0
     fusion: FusionMethod = "rrf"
     dense_weight: float = 0.5
 

@@ -70,6 +70,7 @@ SPACE: tuple[Dimension, ...] = (
     ),
     Dimension("candidates", "search", values("top_k", 20, 50, 100)),
     Dimension("rerank depth", "search", values("rerank_depth", 10, 25, 50), needs="rerank_model", late=True),
+    Dimension("neighbours", "search", values("neighbours", 0, 1), late=True),
     # Where packing ends before the budget is used up. The first of these is the default.
     Dimension("relevance floor", "pack", values("relevance_floor", 0.5, 0.0, 0.3, 0.7), late=True),
     Dimension("token budget", "pack", values("context_tokens", 200, 300, 400, 600, 800, 1200, 1600)),

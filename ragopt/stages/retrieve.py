@@ -11,6 +11,9 @@ from ragopt.domain import Question
 from ragopt.pipeline import Retrieved
 from ragopt.telemetry import Trace
 
+# The hits whose neighbours are offered to reranking and packing too.
+WIDENED_HITS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class HybridRetriever:
@@ -21,7 +24,10 @@ class HybridRetriever:
     async def __call__(
         self, standalone: str, question: Question, *, encoded: EncodedQuestion, trace: Trace
     ) -> Retrieved:
-        """Return at most `question.knobs.top_k` hits. Raises: `CollectionNotFound`, `StoreUnavailable`."""
+        """Return at most `question.knobs.top_k` hits, and the chunks around the first of them if the knobs ask for it.
+
+        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
         generation, hits = await self.library.search(
             question.tenant,
             question.collection,
@@ -32,5 +38,8 @@ class HybridRetriever:
             fusion=Fusion(question.knobs.fusion, question.knobs.dense_weight),
             matching=question.filter,
         )
+        if question.knobs.neighbours:
+            near, reach = hits[:WIDENED_HITS], question.knobs.neighbours
+            hits += await self.library.neighbours(question.tenant, question.collection, near, reach=reach)
         trace.note(hits=len(hits), generation=generation)
         return Retrieved(encoded, tuple(hits), generation)

@@ -128,7 +128,7 @@ def test_a_title_as_long_as_a_book_leaves_room_for_the_text() -> None:
     """Of what stands above a chunk only so much is indexed, the beginning of the title and the end of the path."""
     copy = indexed_text("The text.", title="T" * 10_000, heading=f"{'A > ' * 5_000}Last")
     assert copy.endswith("A > Last\nThe text.")
-    assert len(copy) < 450
+    assert len(copy) < 650
     assert indexed_text("Text.", title="Guide", heading="Guide > Setup") == "Guide\nSetup\nText."
     assert indexed_text("Text.", title="", heading="") == "Text."
 

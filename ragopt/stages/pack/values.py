@@ -14,6 +14,8 @@ UNIT_WEIGHT = 0.5
 WORD_WEIGHT = 0.1
 # The question's words are looked for in the sentences of this many hits: hardly a later one is packed.
 WORD_HITS = 24
+# Values that agree so far are ties: sums of floats differ in their last digits from one machine to the next.
+TIE_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def valued_units(standalone: str, hits: Sequence[RankedHit]) -> list[Unit]:
     by_words = word_scores(words(standalone), spoken)
     best = max(by_words, default=0.0) or 1.0
     return [
-        Unit(hit, at, unit_value(hits[hit], at) + WORD_WEIGHT * score / best, frozenset(said))
+        Unit(hit, at, round(unit_value(hits[hit], at) + WORD_WEIGHT * score / best, TIE_DIGITS), frozenset(said))
         for (hit, at), said, score in zip(places, spoken, by_words, strict=True)
     ]
 
