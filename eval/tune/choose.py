@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eval.intervals import Interval, paired_difference
 from eval.tune.space import Candidate
@@ -123,8 +127,8 @@ def promoted(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list
     """Return the rows to go on with, in order: those that are not clearly beaten, and at most half of all.
 
     A row is clearly beaten when it is worse, beyond the paired interval, than the best row at no more
-    cost. Of more than half, those go that are farthest below it, of equal ones those with the most work;
-    the Pareto front goes last. `spared` stays in any case.
+    cost. Of more than half, those go that are farthest below it in standard errors, of equal ones those
+    with the most work; the Pareto front goes last. `spared` stays in any case.
     """
     front = {row.candidate for row in distinct(pareto_front(rows))}
     near: list[tuple[float, Measured]] = []
@@ -133,7 +137,18 @@ def promoted(rows: Sequence[Measured], *, rule: Rule, spared: Candidate) -> list
         if row.candidate == spared or row.candidate in front:
             near.append((-2.0 if row.candidate == spared else -1.0, row))
         elif not rule.is_worse(row, rival):
-            near.append((rival.mean_quality() - row.mean_quality(), row))
+            near.append((standard_errors(rival.quality - row.quality), row))
     nearest = sorted(near, key=lambda item: (item[0], by_work(item[1])))
     kept = {row.candidate for _, row in nearest[: -(-len(rows) // 2)]}
     return [row for row in rows if row.candidate in kept]
+
+
+def standard_errors(differences: NDArray[np.float64]) -> float:
+    """Return how many standard errors a mean difference is from 0; 0 where all are 0, infinite where all are equal.
+
+    Points would be unfair: where contexts are small, all qualities and so all differences vary more.
+    """
+    mean, deviation = float(differences.mean()), float(differences.std())
+    if deviation == 0:
+        return math.copysign(math.inf, mean) if mean else 0.0
+    return mean / (deviation / math.sqrt(differences.size))

@@ -132,7 +132,8 @@ def marks(axes: Axes, found: Sequence[Mark]) -> Iterator[str]:
     for mark in found:
         x, width = axes.x(mark.tokens), CHARACTER_WIDTH * max(map(len, mark.lines))
         middle = min(max(x, LEFT + width / 2), RIGHT - width / 2)
-        bottom = axes.y(mark.quality.high) - 8
+        # What is configured lies below the front as a rule, and the room below it is free.
+        bottom = axes.y(mark.quality.low) + LABEL_HEIGHT if mark.colour == NOW else axes.y(mark.quality.high) - 8
         for left, right, other in sorted(taken, key=lambda item: -item[2]):
             if middle - width / 2 < right and left < middle + width / 2 and abs(bottom - other) < LABEL_HEIGHT:
                 bottom = other - LABEL_HEIGHT

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.tune.choose import Profiles, Rule, distinct, pareto_front, promoted
+from eval.tune.choose import Profiles, Rule, distinct, pareto_front, promoted, standard_errors
 from eval.tune.trials import Measured
 from tests.eval.tune.rows import candidate, row
 
@@ -163,6 +164,13 @@ def test_at_most_half_go_on_and_what_is_best_at_its_cost_among_them(rows: list[M
     assert 1 <= len(kept) <= room
     front = distinct(pareto_front(different))
     assert len(front) > room or all(item in kept for item in front)
+
+
+def test_distance_is_counted_in_standard_errors() -> None:
+    """The mean of 1 and 3 is 2, their standard error 1 / √2; what never differs is 0 from itself."""
+    assert standard_errors(np.array([1.0, 3.0])) == pytest.approx(2 * 2**0.5)
+    assert standard_errors(np.zeros(3)) == 0
+    assert standard_errors(np.full(3, 0.5)) == np.inf
 
 
 def test_the_same_quality_is_never_worse() -> None:
