@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,7 +24,7 @@ from pydantic_settings import (
 )
 
 from ragopt.domain import QueryKnobs, Tier
-from ragopt.errors import ConfigError
+from ragopt.errors import ConfigError, WhenSpent
 from ragopt.providers.capabilities import Effort
 
 MEBIBYTE = 1024 * 1024
@@ -39,12 +39,18 @@ CONVENTIONAL_ENV = {
 
 
 class PriceSettings(BaseModel):
-    """USD per million tokens; overrides the price table for one model."""
+    """USD per million tokens; overrides the price table for one model.
+
+    Cached input and what is written to a provider's cache cost as input unless said; a write for an hour costs
+    as one for the shorter lifetime unless said.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-    cached_input: Decimal | None = Field(default=None, ge=0)
+    input: Decimal = Field(ge=0, allow_inf_nan=False)
+    output: Decimal = Field(ge=0, allow_inf_nan=False)
+    cached_input: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write_1h: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class ModelSettings(BaseModel):
@@ -86,6 +92,48 @@ class ModelSettings(BaseModel):
         if value is None and self.api_key_env is not None:
             raise ConfigError(f"models.{self.name}.api_key_env: the variable {variable} is not set")
         return None if value is None else SecretStr(value)
+
+
+class BudgetSettings(BaseModel):
+    """One `[[budgets]]` entry of ragopt.toml: what may be spent in USD, per UTC day and per UTC month."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    scope: Literal["tenant", "key", "user", "team", "feature"] = Field(description="what is counted together")
+    name: str = Field(default="*", min_length=1, description="whose budget it is; `*`: each one's own")
+    tenant: str = Field(default="*", min_length=1, description="whose keys it is for; `*`: each tenant apart")
+    usd_per_day: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC day")
+    usd_per_month: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC month")
+    when_spent: WhenSpent = Field(default="cheaper_tier", description="what is left once it is spent")
+
+    @model_validator(mode="after")
+    def limits_something(self) -> BudgetSettings:
+        """Return the entry if it holds a limit."""
+        if self.usd_per_day is None and self.usd_per_month is None:
+            raise ValueError("needs usd_per_day, usd_per_month or both")
+        return self
+
+
+class BaselineSettings(BaseModel):
+    """`[baseline]`: what savings are counted against."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    chunk_tokens: int = Field(default=800, ge=1, description="size of its chunks")
+    overlap: int = Field(default=400, ge=0, description="how much of a chunk the next one repeats")
+    top_k: int = Field(default=5, ge=1, description="chunks in its prompt")
+    model: str = Field(default="", description="a configured name; empty: the first model of the highest tier")
+
+
+class TargetSettings(BaseModel):
+    """`[targets]`: what the operator aims at; beyond a target there is an alarm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cost_per_answer_usd: Decimal | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="alarm where a day's answers cost more on average"
+    )
+    cost_drift: Decimal = Field(
+        default=Decimal("1.5"), gt=1, allow_inf_nan=False, description="alarm over this many times the median day"
+    )
+    min_answers: int = Field(default=20, ge=1, description="days with fewer answers are not judged")
 
 
 class Settings(BaseSettings):
@@ -137,6 +185,11 @@ class Settings(BaseSettings):
     conversation_ttl_s: int = Field(default=30 * 86_400, ge=60, description="life of an idle conversation")
     drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
+    budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")
+    baseline: BaselineSettings = Field(
+        default=BaselineSettings(), description="`[baseline]`: what savings are counted against"
+    )
+    targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
@@ -217,6 +270,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
         raise ConfigError(f"{path}: {error}") from error
     refuse_unknown_variables()
     refuse_duplicate_models(settings.models)
+    refuse_unknown_baseline(settings)
     return settings
 
 
@@ -231,6 +285,13 @@ def refuse_unknown_variables() -> None:
     for variable in sorted(os.environ):
         if variable.startswith("RAGOPT_") and variable.split("__")[0] not in known:
             raise ConfigError(f"{variable}: no such setting; `ragopt config check` lists them")
+
+
+def refuse_unknown_baseline(settings: Settings) -> None:
+    """Raise `ConfigError` if `[baseline]` names a model that is not configured."""
+    name = settings.baseline.model
+    if name and name not in [model.name for model in settings.models]:
+        raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
 
 
 def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:

@@ -199,6 +199,7 @@ def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> 
         price=model.price,
         capabilities=checked_capabilities(model, name=name),
         effort=model.effort,
+        base_url=model.resolved_base_url(),
     )
 
 

@@ -18,7 +18,7 @@ class Deployment:
 
     name: what the API calls it. model: the provider's name for it. timeout_s: of one whole call.
     price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
-    effort: how much it is to reason, None for its default.
+    effort: how much it is to reason, None for its default. base_url: where it is served, None at its provider.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Deployment:
     price: PriceSettings | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
     effort: Effort | None = None
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
