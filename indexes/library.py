@@ -75,6 +75,10 @@ class Library:
         """Return the live documents of a collection, ordered by id. Raises: `CollectionNotFound`."""
         return await (await self._open(Scope(tenant, collection))).documents()
 
+    async def tokens(self, tenant: str, collection: str, *, most: int) -> int:
+        """Return the tokens of the live documents, `most` if they are more. Raises: `CollectionNotFound`."""
+        return await (await self._open(Scope(tenant, collection))).tokens(most=most)
+
     async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
         """Return the live version of a document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
         return await (await self._open(Scope(tenant, collection))).document(document_id)

@@ -18,6 +18,7 @@ from indexes.records import EncodedQuestion, Hit
 from ragopt.domain import (
     PASSAGE_SEPARATOR,
     Answer,
+    BilledCall,
     CacheOutcome,
     Citation,
     Context,
@@ -25,6 +26,7 @@ from ragopt.domain import (
     QueryKnobs,
     Question,
     Route,
+    Savings,
     Stop,
     Turn,
     Usage,
@@ -78,12 +80,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The terminal event of generation: the route that was taken and what it used."""
+    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`."""
 
     route: Route
     usage: Usage
     partial: bool
     abstained: bool
+    billed: tuple[BilledCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +184,23 @@ class AnswerCache(Protocol):
         """Keep a complete answer under its context's generation."""
 
 
+class CountSavings(Protocol):
+    """An answer to what it saved against the baseline."""
+
+    async def __call__(self, prepared: Prepared, generated: Generated) -> Savings | None:
+        """Return what was saved, None where a price is not known."""
+
+
 class CurrentGeneration(Protocol):
     """The committed generation of a collection."""
 
     async def __call__(self, tenant: str, collection: str) -> int:
         """Return it. Raises `CollectionNotFound`, `StoreUnavailable`."""
+
+
+async def count_nothing(prepared: Prepared, generated: Generated) -> Savings | None:  # noqa: ARG001
+    """Return None: the pipeline counts no savings."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +218,7 @@ class Pipeline:
     prompt: BuildPrompt
     generate: Generate
     cite: Cite
+    savings: CountSavings = count_nothing
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -223,7 +239,7 @@ class Pipeline:
             self._encoded(standalone, trace), self._cached(question, standalone, trace)
         )
         if cached is not None:
-            for event in replay(cached):
+            for event in replay(cached, question):
                 yield event
             return
         context = await self._context(question, standalone, encoded=encoded, trace=trace)
@@ -240,10 +256,10 @@ class Pipeline:
         """Return the first half of an answer, ready for a model."""
         return Prepared(question, context, self.prompt(context, question.history))
 
-    def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
-        """Return the whole answer of a completion."""
+    async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
+        """Return the whole answer of a completion, with what it saved."""
         return Answer(
-            id=answer_id(),
+            id=prepared.question.answer_id or answer_id(),
             text=cited.text,
             abstained=generated.abstained,
             citations=cited.citations,
@@ -252,6 +268,7 @@ class Pipeline:
             cache=outcome,
             usage=generated.usage,
             partial=generated.partial,
+            savings=await self.savings(prepared, generated),
         )
 
     async def _answered(
@@ -271,7 +288,7 @@ class Pipeline:
             yield TextReleased(rest)
         for citation in cited.citations:
             yield CitationFound(citation)
-        yield Finished(self.finish(prepared, cited, generated=generated, outcome=outcome))
+        yield Finished(await self.finish(prepared, cited, generated=generated, outcome=outcome))
 
     def _standalone(self, question: Question, trace: Trace) -> str:
         with trace.stage("rewrite"):
@@ -326,8 +343,8 @@ def answer_id() -> str:
     return f"ans_{uuid.uuid4().hex}"
 
 
-def replay(cached: Answer) -> list[AnswerEvent]:
+def replay(cached: Answer, question: Question) -> list[AnswerEvent]:
     """Return a cached answer as the events of a fresh one, under an id of its own."""
-    answer = replace(cached, id=answer_id())
+    answer = replace(cached, id=question.answer_id or answer_id())
     citations = [CitationFound(citation) for citation in answer.citations]
     return [SourcesFound(answer.context, answer.cache), TextReleased(answer.text), *citations, Finished(answer)]

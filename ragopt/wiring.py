@@ -20,7 +20,10 @@ from indexes.store import Engine
 from ragopt.config import ModelSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
 from ragopt.errors import ConfigError, RagoptError
-from ragopt.money.prices import Prices
+from ragopt.money.drift import CostWatch
+from ragopt.money.meter import BudgetMeter
+from ragopt.money.prices import Prices, table_version
+from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import AnswerCache, Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.prompt import build_prompt
@@ -44,11 +47,14 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.stages.route import plan_route
 from ragopt.state.access import ping_redis
+from ragopt.state.budgets import Budgets
 from ragopt.state.conversations import Conversations
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
 from ragopt.state.keys import KeyStore
+from ragopt.state.ledger import Ledger
 from ragopt.state.locks import commit_lock_for
+from ragopt.state.outbox import Outbox
 from ragopt.state.redis_server import EmbeddedRedis, connect
 from ragopt.tokens import count_tokens, count_tokens_batch
 
@@ -81,6 +87,9 @@ class Service:
     conversations: Conversations
     jobs: Jobs
     idempotency: Idempotency
+    meter: BudgetMeter
+    ledger: Ledger
+    costs: CostWatch
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -96,11 +105,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
     """
     async with AsyncExitStack() as stack:
-        redis_url, embedder, judge, _ = await asyncio.gather(
+        redis_url, embedder, judge, *_ = await asyncio.gather(
             redis_address(settings, stack),
             loaded_embedder(settings, stack),
             loaded_judge(settings, stack),
             asyncio.to_thread(count_tokens, ""),
+            # The price table: its first use would hold up an answer.
+            asyncio.to_thread(table_version),
         )
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)
@@ -119,16 +130,30 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         deployments = deployments_of(settings.models)
         for deployment in deployments:
             stack.push_async_callback(deployment.provider.close)
+        outbox = Outbox(redis)
+        stack.push_async_callback(outbox.close)
+        ledger, prices = Ledger(redis, outbox), Prices()
+        costs = CostWatch(ledger, settings.targets)
+        stack.push_async_callback(costs.close)
         yield Service(
             settings=settings,
             library=library,
             pipeline=pipeline_over(
-                library, embedder, judge=judge, settings=settings, cache=cache, deployments=deployments
+                library,
+                embedder,
+                judge=judge,
+                settings=settings,
+                cache=cache,
+                deployments=deployments,
+                prices=prices,
             ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
+            meter=BudgetMeter(Budgets(redis, outbox), ledger, settings=settings.budgets, prices=prices),
+            ledger=ledger,
+            costs=costs,
             ping_state=partial(ping_redis, redis),
         )
 
@@ -151,8 +176,10 @@ def pipeline_over(
     settings: Settings,
     cache: AnswerCache,
     deployments: Sequence[Deployment],
+    prices: Prices | None = None,
 ) -> Pipeline:
-    """Return the pipeline with its stages in place."""
+    """Return the pipeline with its stages in place; prices: those of the meter, so that each unknown is told once."""
+    known = prices or Prices()
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
     plan = partial(plan_route, deployments=deployments, builtin=builtin)
     return Pipeline(
@@ -165,8 +192,9 @@ def pipeline_over(
         pack=Packer(count_tokens),
         count_tokens=count_tokens,
         prompt=build_prompt,
-        generate=GenerateWithFallback(plan, prices=Prices(), max_output_tokens=settings.max_output_tokens),
+        generate=GenerateWithFallback(plan, prices=known, max_output_tokens=settings.max_output_tokens),
         cite=CitationChecker,
+        savings=SavingsCounter(settings.baseline, deployments, prices=known, collection_tokens=library.tokens),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from indexes.invisible import is_blank
-from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Tier
+from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Technique, Tier
 
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ID_CHARS = 512
@@ -302,8 +302,16 @@ class UsageOut(Wire):
     estimated: bool
 
 
+class SavingsOut(Wire):
+    """What `[baseline]` would have cost, and what was saved by each step, which may be less than nothing."""
+
+    baseline_cost_usd: Money
+    saved_usd: Money
+    by_technique: dict[Technique, Money]
+
+
 class AnswerResponse(Wire):
-    """The whole answer; `savings` is null until savings are counted."""
+    """The whole answer; `savings` is null where a price is not known."""
 
     id: str
     answer: str
@@ -314,7 +322,7 @@ class AnswerResponse(Wire):
     route: RouteOut
     cache: CacheOut
     usage: UsageOut
-    savings: None
+    savings: SavingsOut | None
     conversation_id: str | None
     timings_ms: dict[str, float]
 

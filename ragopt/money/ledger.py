@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import TypeAlias
 
-from ragopt.domain import TECHNIQUES, Outcome, Savings, Tier, Usage
+from ragopt.domain import TECHNIQUES, Outcome, Question, Savings, Tier, Usage
 
 NANO = Decimal(1_000_000_000)
 LABELS = ("user", "team", "feature")
@@ -116,6 +116,11 @@ class AnswerRow:
         for dimension, name in places:
             yield dimension, name, "saved", sum(parts.values())
         yield TOTAL, "", "baseline", rounded_nano(self.savings.baseline_cost_usd)
+
+
+def payer_of(question: Question) -> Payer:
+    """Return whom the question's cost is counted to."""
+    return Payer(question.tenant, question.key_id, dict(question.labels), question.collection)
 
 
 def dimensions(payer: Payer) -> Iterator[tuple[str, str]]:

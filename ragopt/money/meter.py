@@ -13,8 +13,8 @@ from ragopt.config import BudgetSettings
 from ragopt.domain import Outcome, Question, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown, StateUnavailable
 from ragopt.money.budgets import BudgetWindow, strictest, windows_for
-from ragopt.money.ledger import LedgerRow, Payer, nano_above
-from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices
+from ragopt.money.ledger import LedgerRow, nano_above, payer_of
+from ragopt.money.prices import FREE_PROVIDERS, Prices, priced
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage
@@ -160,16 +160,6 @@ def most_usd_of(deployment: Deployment, request: CompletionRequest, *, prices: P
     costs = [prices.cost(priced(deployment), usage) for usage in shapes]
     known = [cost for cost in costs if cost is not None]
     return max(known) if len(known) == len(costs) else None
-
-
-def priced(deployment: Deployment) -> Priced:
-    """Return the deployment as the price table looks it up."""
-    return Priced(deployment.provider.name, deployment.model, deployment.base_url, deployment.price)
-
-
-def payer_of(question: Question) -> Payer:
-    """Return whom the question's cost is counted to."""
-    return Payer(question.tenant, question.key_id, dict(question.labels), question.collection)
 
 
 def spent_error(windows: Sequence[BudgetWindow]) -> BudgetSpent:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragopt.config import PriceSettings
 from ragopt.domain import Usage
+from ragopt.providers.deployment import Deployment
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
@@ -34,6 +35,11 @@ class Priced:
     model: str
     base_url: str | None = None
     override: PriceSettings | None = None
+
+
+def priced(deployment: Deployment) -> Priced:
+    """Return the deployment as the price table looks it up."""
+    return Priced(deployment.provider.name, deployment.model, deployment.base_url, deployment.price)
 
 
 class Prices:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from ragopt.domain import Attempt, Route, Usage
+from ragopt.domain import Attempt, BilledCall, Route, Usage
 from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError
 from ragopt.money.prices import Prices
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
@@ -58,7 +58,7 @@ class _Run:
     prices: Prices
     max_output_tokens: int
     attempts: list[Attempt] = field(default_factory=list)
-    usages: list[Usage] = field(default_factory=list)
+    billed: list[BilledCall] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     ended: Completed | ProviderError | None = None
     error: ProviderError | None = None
@@ -150,8 +150,15 @@ class _Run:
     async def spend(self, deployment: Deployment, usage: Usage) -> None:
         """Add one attempt's usage with its price; the first look at the price table blocks, so in a thread."""
         provider, model = deployment.provider.name, deployment.model
-        cost = await asyncio.to_thread(self.prices.cost_usd, provider, model, usage, override=deployment.price)
-        self.usages.append(replace(usage, cost_usd=cost))
+        cost = await asyncio.to_thread(
+            self.prices.cost_usd,
+            provider,
+            model,
+            usage,
+            override=deployment.price,
+            base_url=deployment.base_url,
+        )
+        self.billed.append(BilledCall(deployment.name, replace(usage, cost_usd=cost)))
 
     def generated(self, deployment: Deployment, *, partial: bool) -> Generated:
         """Return the terminal event."""
@@ -166,9 +173,10 @@ class _Run:
                 reason=self.plan.reason,
                 attempts=tuple(self.attempts),
             ),
-            usage=total_usage(self.usages),
+            usage=total_usage([call.usage for call in self.billed]),
             partial=partial,
             abstained=not self.prepared.context.passages or text.startswith(ABSTENTION),
+            billed=tuple(self.billed),
         )
 
     def failure(self) -> ProviderError:

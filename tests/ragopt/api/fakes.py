@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +25,10 @@ from ragopt.config import Settings
 from ragopt.domain import Answer, CacheOutcome, Citation, Context, Question, Route, Turn, Usage
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.money.ledger import AnswerRow
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
+from ragopt.state.ledger import DaySums
 from ragopt.telemetry import Trace
 from tests.fakes import context_of, passage
 
@@ -298,6 +301,51 @@ class FakeIdempotency:
 
 
 @dataclass
+class FakeLedger:
+    """The answers that were written down, and days to read. `failure` is what reading raises."""
+
+    written: list[AnswerRow] = field(default_factory=list)
+    read: dict[tuple[str, date], DaySums] = field(default_factory=dict)
+    failure: Exception | None = None
+    lost: int = 0
+
+    def answered(self, row: AnswerRow) -> None:
+        """Keep the row."""
+        self.written.append(row)
+
+    async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
+        """Return the days of the tenant."""
+        if self.failure is not None:
+            raise self.failure
+        return [self.read.get((tenant, day), DaySums(day)) for day in days]
+
+
+@dataclass
+class FakeMeter:
+    """A meter whose `failure` refuses every question."""
+
+    failure: Exception | None = None
+    checked: list[Question] = field(default_factory=list)
+
+    async def check(self, question: Question) -> None:
+        """Note the question."""
+        self.checked.append(question)
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class FakeCosts:
+    """A watch that notes which tenants it saw."""
+
+    tenants: set[str] = field(default_factory=set)
+
+    def saw(self, tenant: str) -> None:
+        """Note the tenant."""
+        self.tenants.add(tenant)
+
+
+@dataclass
 class FakeService:
     """Everything the HTTP layer drives."""
 
@@ -308,6 +356,9 @@ class FakeService:
     conversations: FakeConversations = field(default_factory=FakeConversations)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
+    meter: FakeMeter = field(default_factory=FakeMeter)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    costs: FakeCosts = field(default_factory=FakeCosts)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def readiness(self) -> dict[str, str]:
@@ -316,7 +367,8 @@ class FakeService:
 
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
-        for part in (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency):
+        money = (self.meter, self.ledger, self.costs)
+        for part in (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, *money):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 
