@@ -20,8 +20,6 @@ from indexes.store import Engine
 from ragopt.config import ModelSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
 from ragopt.errors import ConfigError, RagoptError
-from ragopt.money.drift import CostWatch
-from ragopt.money.meter import BudgetMeter
 from ragopt.money.prices import Prices, table_version
 from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import AnswerCache, Pipeline
@@ -47,14 +45,12 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.stages.route import plan_route
 from ragopt.state.access import ping_redis
-from ragopt.state.budgets import Budgets
+from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.conversations import Conversations
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
 from ragopt.state.keys import KeyStore
-from ragopt.state.ledger import Ledger
 from ragopt.state.locks import commit_lock_for
-from ragopt.state.outbox import Outbox
 from ragopt.state.redis_server import EmbeddedRedis, connect
 from ragopt.tokens import count_tokens, count_tokens_batch
 
@@ -87,9 +83,7 @@ class Service:
     conversations: Conversations
     jobs: Jobs
     idempotency: Idempotency
-    meter: BudgetMeter
-    ledger: Ledger
-    costs: CostWatch
+    accounts: Accounts
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -115,26 +109,17 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)
-        cache_redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
-        stack.push_async_callback(cache_redis.aclose)
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
         reranked_by = judge.tag if judge else LATE_INTERACTION
         scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
-        cache = (
-            RedisAnswerCache(cache_redis, ttl_s=settings.cache_ttl_s, scope=scope)
-            if settings.cache_ttl_s
-            else NoCache()
-        )
+        cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
         deployments = deployments_of(settings.models)
         for deployment in deployments:
             stack.push_async_callback(deployment.provider.close)
-        outbox = Outbox(redis)
-        stack.push_async_callback(outbox.close)
-        ledger, prices = Ledger(redis, outbox), Prices()
-        costs = CostWatch(ledger, settings.targets)
-        stack.push_async_callback(costs.close)
+        accounts = accounts_over(redis, settings)
+        stack.push_async_callback(accounts.close)
         yield Service(
             settings=settings,
             library=library,
@@ -145,15 +130,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings=settings,
                 cache=cache,
                 deployments=deployments,
-                prices=prices,
+                prices=accounts.prices,
             ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
-            meter=BudgetMeter(Budgets(redis, outbox), ledger, settings=settings.budgets, prices=prices),
-            ledger=ledger,
-            costs=costs,
+            accounts=accounts,
             ping_state=partial(ping_redis, redis),
         )
 
@@ -270,6 +253,15 @@ async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
     embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return embedded.url
+
+
+def opened_cache(redis_url: str, stack: AsyncExitStack, *, ttl_s: int, scope: str) -> AnswerCache:
+    """Return the answer cache over a client of its own, closed with the stack; one that keeps nothing for `ttl_s` 0."""
+    if not ttl_s:
+        return NoCache()
+    redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
+    stack.push_async_callback(redis.aclose)
+    return RedisAnswerCache(redis, ttl_s=ttl_s, scope=scope)
 
 
 async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:

@@ -122,7 +122,7 @@ async def understood(request: Request, body: AnswerRequest) -> Asked:
         guessed.cancel()
         await asyncio.gather(guessed, return_exceptions=True)
     question = question_of(body, caller, history=history or turns(body), settings=settings)
-    await shared.service.meter.check(question)
+    await shared.service.accounts.meter.check(question)
     return Asked(question, body.conversation_id, deadline(request), trace)
 
 
@@ -202,10 +202,10 @@ async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shar
 
 async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     """Write the answer down in the ledger and in its conversation. Raises: `StateUnavailable`."""
-    shared.service.ledger.answered(
+    shared.service.accounts.ledger.answered(
         AnswerRow(whole.id, time.time(), payer_of(asked.question), whole.route.model, whole.savings)
     )
-    shared.service.costs.saw(asked.question.tenant)
+    shared.service.accounts.costs.saw(asked.question.tenant)
     await remember(whole, asked, shared)
 
 

@@ -76,7 +76,7 @@ class StatsResponse(Wire):
 async def stats(request: Request, caller: AdminCaller, days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 30) -> Response:
     """Return what was spent and saved by model, user, team, feature, technique and day; needs the scope `admin`."""
     service = running(request).service
-    read = await service.ledger.days(caller.tenant, last_days(datetime.now(UTC).date(), days + DAYS_BEFORE))
+    read = await service.accounts.ledger.days(caller.tenant, last_days(datetime.now(UTC).date(), days + DAYS_BEFORE))
     asked = read[-days:]
     found = alarms(read, service.settings.targets, since=asked[0].day)
     return JSONResponse(
@@ -85,7 +85,7 @@ async def stats(request: Request, caller: AdminCaller, days: Annotated[int, Quer
             "days": days,
             **stats_json(stats_of(asked)),
             "alarms": [alarm_json(alarm) for alarm in found],
-            "lost_writes": service.ledger.lost,
+            "lost_writes": service.accounts.ledger.lost,
         }
     )
 

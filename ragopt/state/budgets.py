@@ -21,29 +21,32 @@ from ragopt.state.outbox import Outbox, Write
 
 # Longer than the period itself, so that what is still held at its end finds its sums.
 TTL_S = {"day": 3 * 86_400, "month": 35 * 86_400}
-SETTLED_TTL_S = 3 * 86_400
+# A lost reply is made up for as soon as Redis answers again; marks of a day would fill its memory.
+SETTLED_TTL_S = 7_200
 # Scripts under way at once: a thousand questions at one moment must not use up the pool of connections.
 MAX_AT_ONCE = 64
 
-# KEYS: sums and reservations of each window. ARGV: now, when the hold expires, its id, nano-USD to hold; then
-# limit and seconds to live of each. Returns which windows refuse, counted from 1; holds nothing unless none does.
+# KEYS: the hold's mark, then sums and reservations of each window. ARGV: now, when the hold expires, its id, nano-USD
+# to hold; then limit and seconds to live of each. Returns which windows refuse, counted from 1; holds nothing unless
+# none does. A mark says that the caller is gone and has given back what had not arrived yet.
 RESERVE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return {} end
 local refused, member = {}, ARGV[3] .. ':' .. ARGV[4]
-for i = 1, #KEYS, 2 do
+for i = 2, #KEYS, 2 do
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i + 1], '-inf', ARGV[1])) do
     redis.call('ZREM', KEYS[i + 1], gone)
     redis.call('HINCRBY', KEYS[i], 'held', '-' .. string.match(gone, ':(%d+)$'))
   end
   local sums = redis.call('HMGET', KEYS[i], 'spent', 'held')
   local used = tonumber(sums[1] or '0') + tonumber(sums[2] or '0')
-  if used + tonumber(ARGV[4]) > tonumber(ARGV[4 + i]) then refused[#refused + 1] = (i + 1) / 2 end
+  if used + tonumber(ARGV[4]) > tonumber(ARGV[3 + i]) then refused[#refused + 1] = i / 2 end
 end
 if #refused > 0 then return refused end
-for i = 1, #KEYS, 2 do
+for i = 2, #KEYS, 2 do
   redis.call('HINCRBY', KEYS[i], 'held', ARGV[4])
   redis.call('ZADD', KEYS[i + 1], ARGV[2], member)
-  redis.call('EXPIRE', KEYS[i], ARGV[5 + i])
-  redis.call('EXPIRE', KEYS[i + 1], ARGV[5 + i])
+  redis.call('EXPIRE', KEYS[i], ARGV[4 + i])
+  redis.call('EXPIRE', KEYS[i + 1], ARGV[4 + i])
 end
 return refused
 """
@@ -100,8 +103,9 @@ class Budgets:
         hold = Hold(uuid.uuid4().hex, tuple(windows), nano)
         now = self._now()
         limits = [value for item in windows for value in (item.limit_nano, TTL_S[item.period])]
+        keys = [settled_key(hold), *counter_keys(windows)]
         try:
-            refused = await self._eval(RESERVE, counter_keys(windows), [now, now + hold_s, hold.id, nano, *limits])
+            refused = await self._eval(RESERVE, keys, [now, now + hold_s, hold.id, nano, *limits])
         except BaseException:
             self.settle(hold, spent_nano=0)
             raise
@@ -110,7 +114,7 @@ class Budgets:
     def settle(self, hold: Hold, *, spent_nano: int) -> None:
         """Give back the hold and count what was spent, once however often; it never fails and never waits."""
         ttls = [TTL_S[item.period] for item in hold.windows]
-        keys = [redis_key("budget-settled", hold.id), *counter_keys(hold.windows)]
+        keys = [settled_key(hold), *counter_keys(hold.windows)]
         self._outbox.put(Write(SETTLE, keys, [hold.id, hold.nano, spent_nano, SETTLED_TTL_S, *ttls]))
 
     async def standing(self, windows: Sequence[BudgetWindow]) -> list[Standing]:
@@ -128,6 +132,11 @@ class Budgets:
             async with self._places:
                 reply = self._redis.eval(script, len(keys), *keys, *args)
                 return await cast("Awaitable[list[int]]", reply)
+
+
+def settled_key(hold: Hold) -> str:
+    """Return the key that marks a hold as settled."""
+    return redis_key("budget-settled", hold.id)
 
 
 def counter_keys(windows: Sequence[BudgetWindow]) -> list[str]:

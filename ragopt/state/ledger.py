@@ -17,7 +17,7 @@ from ragopt.state.outbox import Outbox, Write
 MAX_ROWS = 100_000
 # Over a year of days, for a comparison with the same month of last year.
 DAY_TTL_S = 400 * 86_400
-SEEN_TTL_S = 86_400
+SEEN_TTL_S = 7_200  # how long a row whose reply was lost may be written again without counting twice
 # Names are the callers' choice: beyond this many sums a day, new names are added up under "".
 MAX_SUMS = 20_000
 ROWS = redis_key("ledger")

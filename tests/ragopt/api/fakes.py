@@ -346,6 +346,15 @@ class FakeCosts:
 
 
 @dataclass
+class FakeAccounts:
+    """The books of the service."""
+
+    meter: FakeMeter = field(default_factory=FakeMeter)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    costs: FakeCosts = field(default_factory=FakeCosts)
+
+
+@dataclass
 class FakeService:
     """Everything the HTTP layer drives."""
 
@@ -356,9 +365,7 @@ class FakeService:
     conversations: FakeConversations = field(default_factory=FakeConversations)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
-    meter: FakeMeter = field(default_factory=FakeMeter)
-    ledger: FakeLedger = field(default_factory=FakeLedger)
-    costs: FakeCosts = field(default_factory=FakeCosts)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def readiness(self) -> dict[str, str]:
@@ -367,8 +374,8 @@ class FakeService:
 
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
-        money = (self.meter, self.ledger, self.costs)
-        for part in (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, *money):
+        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, self.accounts)
+        for part in kept:
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 
