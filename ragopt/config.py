@@ -122,6 +122,13 @@ class BaselineSettings(BaseModel):
     top_k: int = Field(default=5, ge=1, description="chunks in its prompt")
     model: str = Field(default="", description="a configured name; empty: the first model of the highest tier")
 
+    @model_validator(mode="after")
+    def advances(self) -> BaselineSettings:
+        """Return the settings if a chunk is more than what it repeats."""
+        if self.overlap >= self.chunk_tokens:
+            raise ValueError("overlap must be less than chunk_tokens")
+        return self
+
 
 class TargetSettings(BaseModel):
     """`[targets]`: what the operator aims at; beyond a target there is an alarm."""
@@ -271,6 +278,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_unknown_variables()
     refuse_duplicate_models(settings.models)
     refuse_unknown_baseline(settings)
+    refuse_duplicate_budgets(settings.budgets)
     return settings
 
 
@@ -292,6 +300,14 @@ def refuse_unknown_baseline(settings: Settings) -> None:
     name = settings.baseline.model
     if name and name not in [model.name for model in settings.models]:
         raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
+
+
+def refuse_duplicate_budgets(budgets: tuple[BudgetSettings, ...]) -> None:
+    """Raise `ConfigError` if two `[[budgets]]` are for the same scope, name and tenant: one would be ignored."""
+    places = [(budget.scope, budget.name, budget.tenant) for budget in budgets]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise ConfigError(f"RAGOPT_BUDGETS__{at}: {' '.join(place)} has a budget twice")
 
 
 def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:

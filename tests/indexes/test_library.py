@@ -228,6 +228,22 @@ def test_a_deleted_document_is_gone_and_its_versions_go_on_counting(tmp_path: Pa
     on_edge(tmp_path, check)
 
 
+def test_tokens_are_counted_up_to_the_most(tmp_path: Path) -> None:
+    """The live documents' tokens, no more than asked for, and none of a deleted document."""
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine)
+        await library.ingest(TENANT, COLLECTION, [handbook(1), Document("other", "Two more words.")])
+        whole = sum(info.tokens for info in await library.documents(TENANT, COLLECTION))
+        assert await library.tokens(TENANT, COLLECTION, most=10**6) == whole > 5
+        assert await library.tokens(TENANT, COLLECTION, most=5) == 5
+        for name in ("handbook", "other"):
+            await library.delete(TENANT, COLLECTION, name)
+        assert await library.tokens(TENANT, COLLECTION, most=5) == 0
+
+    on_edge(tmp_path, check)
+
+
 def test_tenants_and_collections_do_not_see_each_other(tmp_path: Path) -> None:
     """The same ids and names under another tenant are another world, also when a name looks like a path."""
 

@@ -56,6 +56,9 @@ def test_a_service_answers_with_citations_and_then_from_its_cache(tmp_path: Path
             assert LEAVE.text[citation.source_start : citation.source_end] == citation.quote
             assert (first.answer.cache.status, second.answer.cache.status) == ("miss", "hit")
             assert second.answer.text == first.answer.text
+            # No model is configured, so the baseline has none either and nothing is saved.
+            assert first.answer.savings
+            assert (first.answer.savings.baseline_cost_usd, first.answer.savings.saved_usd) == (0, 0)
 
     asyncio.run(run())
 

@@ -22,7 +22,7 @@ from ragopt.api.app import create_app
 from ragopt.api.running import Lifetime
 from ragopt.api.server import DrainingServer, listening_socket, url_of
 from ragopt.config import Settings
-from ragopt.domain import Answer, CacheOutcome, Citation, Context, Question, Route, Turn, Usage
+from ragopt.domain import TECHNIQUES, Answer, CacheOutcome, Citation, Context, Question, Route, Savings, Turn, Usage
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.money.ledger import AnswerRow
@@ -34,6 +34,9 @@ from tests.fakes import context_of, passage
 
 KEY, QUERY_KEY, INGEST_KEY, OTHER_KEY = "key-of-acme", "query-key-of-acme", "ingest-key-of-acme", "key-of-globex"
 TEXT = "The sky is blue. Grass is green."
+
+
+NOTHING_SAVED = dict.fromkeys(TECHNIQUES, Decimal(0))
 
 
 def api_key(tenant: str, *scopes: str) -> ApiKey:
@@ -189,6 +192,7 @@ def answer(question: Question) -> Answer:
         route=Route("extractive", "extractive", "simple", None, "no model is configured", ()),
         cache=CacheOutcome("miss"),
         usage=Usage(output_tokens=12, cost_usd=Decimal("1E-7")),
+        savings=Savings(Decimal("0.002"), {**NOTHING_SAVED, "context": Decimal("0.002"), "retries": Decimal("-1E-7")}),
     )
 
 
