@@ -85,14 +85,15 @@ class Collection:
         where = self._scope.live("document", await self.generation())
         return sorted([read_info(point) async for point in self._store.scroll(where)], key=lambda info: info.id)
 
-    async def tokens(self, *, most: int) -> int:
-        """Return how many tokens the live documents hold, `most` if they are more: no more are counted."""
-        where, counted = self._scope.live("document", await self.generation()), 0
-        async for point in self._store.scroll(where):
-            counted += read_info(point).tokens
-            if counted >= most:
+    async def document_tokens(self, *, most: int) -> list[int]:
+        """Return the tokens of each live document, of `most` of them if they are more, by the hash of their ids."""
+        found: list[int] = []
+        points = self._store.scroll(self._scope.live("document", await self.generation()))
+        async for point in points:
+            if len(found) == most:
                 break
-        return min(counted, most)
+            found.append(read_info(point).tokens)
+        return found
 
     async def info(self, document_id: str) -> DocumentInfo | None:
         """Return the live version of a document, None if there is none."""

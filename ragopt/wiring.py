@@ -177,7 +177,7 @@ def pipeline_over(
         prompt=build_prompt,
         generate=GenerateWithFallback(plan, prices=known, max_output_tokens=settings.max_output_tokens),
         cite=CitationChecker,
-        savings=SavingsCounter(settings.baseline, deployments, prices=known, collection_tokens=library.tokens),
+        savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
     )
 
 

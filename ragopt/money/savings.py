@@ -1,9 +1,9 @@
 """What an answer saved: the cost of the same answer by `[baseline]`, changed into ours step by step.
 
 Counted: our tokens, as the provider reported them, and their cost. Estimated: what the baseline would have sent, which
-is nobody's to report. Its context is `top_k` chunks, or the whole collection where that is smaller; its history is
-the whole one; its instructions, its question and its answer have as many tokens as ours; nothing of it is cached,
-sent in a batch or repeated.
+is nobody's to report. Its context is `top_k` chunks of the size that its chunking of our documents has on average, or
+all of them where they are fewer; its history is the whole one; its instructions, its question and its answer have as
+many tokens as ours; nothing of it is cached, sent in a batch or repeated.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from ragopt.tokens import count_tokens
 TIER_RANK: dict[Tier, int] = {"simple": 0, "medium": 1, "complex": 2}
 BUILTIN = Priced("extractive", "extractive")
 MAX_SIZES = 1_024
+# The index yields documents by the hash of their ids, so the first of them are a sample.
+MAX_SAMPLED = 200
 
 
-class CollectionTokens(Protocol):
-    """How much there is to retrieve."""
+class DocumentTokens(Protocol):
+    """How long the documents of a collection are."""
 
-    async def __call__(self, tenant: str, collection: str, *, most: int) -> int:
-        """Return the tokens of the live documents, `most` if they are more. Raises: `IndexingError`."""
+    async def __call__(self, tenant: str, collection: str, *, most: int) -> Sequence[int]:
+        """Return the tokens of each live document, of `most` of them if they are more. Raises: `IndexingError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,13 @@ class SavingsCounter:
         deployments: Sequence[Deployment],
         *,
         prices: Prices,
-        collection_tokens: CollectionTokens,
+        document_tokens: DocumentTokens,
     ) -> None:
         self._settings = baseline
         self._deployments = {item.name: item for item in deployments}
         self._baseline = baseline_model(baseline, deployments)
         self._prices = prices
-        self._collection_tokens = collection_tokens
+        self._document_tokens = document_tokens
         self._sizes: dict[tuple[str, str, int], int] = {}
 
     async def __call__(self, prepared: Prepared, generated: Generated) -> Savings | None:
@@ -140,16 +142,27 @@ class SavingsCounter:
         return BUILTIN if deployment is None else priced(deployment)
 
     async def _baseline_context(self, prepared: Prepared) -> int:
-        """Return the tokens of the baseline's passages; the size of each generation is counted once."""
+        """Return the tokens of the baseline's passages; each generation of a collection is sampled once."""
         question = prepared.question
         key = (question.tenant, question.collection, prepared.context.generation)
         if key not in self._sizes:
-            most = self._settings.top_k * self._settings.chunk_tokens
-            size = await self._collection_tokens(question.tenant, question.collection, most=most)
+            documents = await self._document_tokens(question.tenant, question.collection, most=MAX_SAMPLED)
             if len(self._sizes) >= MAX_SIZES:
                 self._sizes.pop(next(iter(self._sizes)))
-            self._sizes[key] = size
+            self._sizes[key] = baseline_context_tokens(documents, self._settings)
         return self._sizes[key]
+
+
+def baseline_context_tokens(documents: Sequence[int], settings: BaselineSettings) -> int:
+    """Return the tokens of the baseline's passages, given those of the documents; 0 for none.
+
+    Chunks of `chunk_tokens`, each of which repeats the last `overlap` of the one before, none over the end of a
+    document: `top_k` times their mean, or all of them where they are fewer.
+    """
+    step = settings.chunk_tokens - settings.overlap
+    chunks = [1 + max(0, -((settings.chunk_tokens - tokens) // step)) for tokens in documents]
+    total = sum(tokens + (count - 1) * settings.overlap for tokens, count in zip(documents, chunks, strict=True))
+    return total if sum(chunks) <= settings.top_k else round(settings.top_k * total / sum(chunks))
 
 
 def answering_call(generated: Generated) -> BilledCall | None:

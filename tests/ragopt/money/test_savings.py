@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from indexes.errors import CollectionNotFound
 from ragopt.config import BaselineSettings, PriceSettings
 from ragopt.domain import TECHNIQUES, BilledCall, Question, Route, Savings, Turn, Usage
 from ragopt.money.prices import Prices, priced
-from ragopt.money.savings import Compared, SavingsCounter, baseline_model, savings_of
+from ragopt.money.savings import Compared, SavingsCounter, baseline_context_tokens, baseline_model, savings_of
 from ragopt.pipeline import NOTHING_FOUND, Generated, Prepared
 from tests.model_calls import CONTEXT, PROMPT
 from tests.ragopt.money.questions import deployment
@@ -117,23 +118,23 @@ def test_the_baseline_s_model_is_the_strongest() -> None:
 
 
 class Size:
-    """A collection of a given size; counts how often it was asked."""
+    """A collection of documents of given sizes, None for one that is gone; counts how often it was asked."""
 
-    def __init__(self, tokens: int | None) -> None:
-        self.tokens = tokens
+    def __init__(self, *documents: int | None) -> None:
+        self.documents = documents
         self.asked = 0
 
-    async def __call__(self, tenant: str, collection: str, *, most: int) -> int:
-        """Return the tokens, `most` at most."""
+    async def __call__(self, tenant: str, collection: str, *, most: int) -> list[int]:
+        """Return the sizes of at most that many documents."""
         self.asked += 1
-        if self.tokens is None:
+        if None in self.documents:
             raise CollectionNotFound(f"{tenant}/{collection}")
-        return min(self.tokens, most)
+        return [size for size in self.documents if size is not None][:most]
 
 
 def counted_for(size: Size, generated: Generated, *, times: int = 1) -> Savings | None:
     """Return the savings of an answer of a configured service, counted `times` times."""
-    counter = SavingsCounter(BaselineSettings(), [WEAK, STRONG], prices=PRICES, collection_tokens=size)
+    counter = SavingsCounter(BaselineSettings(), [WEAK, STRONG], prices=PRICES, document_tokens=size)
     question = Question(CONTEXT.question, "t", history=(*PROMPT.history, Turn("user", "word " * 50)))
     prepared = Prepared(question, CONTEXT, PROMPT)
 
@@ -146,12 +147,30 @@ def counted_for(size: Size, generated: Generated, *, times: int = 1) -> Savings 
 def answered(*billed: BilledCall, model: str = "small") -> Generated:
     """Return the end of a generation."""
     usage = Usage(cost_usd=Decimal(0))
-    return Generated(
-        Route("openai", model, "simple", None, "a test", ()), usage, partial=False, abstained=False, billed=billed
-    )
+    route = Route("openai", model, "simple", None, "a test", ())
+    return Generated(route, usage, partial=False, abstained=False, billed=billed)
 
 
 USAGE = Usage(input_tokens=100, output_tokens=10, cost_usd=Decimal("0.00015"))
+
+
+@pytest.mark.parametrize(
+    ("documents", "tokens"),
+    [
+        ([], 0),
+        ([300], 300),
+        ([300, 500], 800),
+        ([800], 800),
+        ([1_000], 800 + 600),
+        ([1_200], 800 + 800),
+        ([10**6], 4_000),
+        ([100] * 50, 500),
+        ([10**6, *[100] * 3], 3_996),
+    ],
+)
+def test_the_baseline_s_context_is_chunks_of_the_collection(documents: list[int], tokens: int) -> None:
+    """Chunks of 800 that repeat 400, none over the end of a document; five of them, of the usual size."""
+    assert baseline_context_tokens(documents, BaselineSettings()) == tokens
 
 
 def test_a_small_collection_bounds_the_baseline_s_context() -> None:
