@@ -198,11 +198,6 @@ class CurrentGeneration(Protocol):
         """Return it. Raises `CollectionNotFound`, `StoreUnavailable`."""
 
 
-async def count_nothing(prepared: Prepared, generated: Generated) -> Savings | None:  # noqa: ARG001
-    """Return None: the pipeline counts no savings."""
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The stages, and the path through them."""
@@ -218,7 +213,7 @@ class Pipeline:
     prompt: BuildPrompt
     generate: Generate
     cite: Cite
-    savings: CountSavings = count_nothing
+    savings: CountSavings | None = None
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -245,10 +240,12 @@ class Pipeline:
         context = await self._context(question, standalone, encoded=encoded, trace=trace)
         outcome = CacheOutcome("miss" if question.cache in ("on", "read_only") else "bypass")
         yield SourcesFound(context, outcome)
+        # What was said with a history is that conversation's: it must not answer a stranger.
+        keeps = question.cache in ("on", "write_only") and not question.history
         async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
             async for event in events:
-                # What was said with a history is that conversation's: it must not answer a stranger.
-                if isinstance(event, Finished) and question.cache in ("on", "write_only") and not question.history:
+                # What a spent budget left is a lesser answer, and not everybody's.
+                if isinstance(event, Finished) and keeps and "afford" not in trace.fallbacks:
                     await self.cache.put(question, standalone, event.answer)
                 yield event
 
@@ -268,7 +265,7 @@ class Pipeline:
             cache=outcome,
             usage=generated.usage,
             partial=generated.partial,
-            savings=await self.savings(prepared, generated),
+            savings=await self.savings(prepared, generated) if self.savings else None,
         )
 
     async def _answered(

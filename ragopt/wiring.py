@@ -27,11 +27,12 @@ from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.prompt import build_prompt
 from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.capabilities import Capabilities, capabilities_of
-from ragopt.providers.deployment import Deployment
+from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.keys import ApiKey, KeyFile
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
+from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cache import RedisAnswerCache
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.generate import GenerateWithFallback
@@ -58,6 +59,7 @@ CACHE_TIMEOUT_S = 0.05
 STATE_TIMEOUT_S = 0.5
 QDRANT_TIMEOUT_S = 10.0
 BUILTIN_TIMEOUT_S = 30.0
+QUOTED = "answering from the passages"
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
 
@@ -165,6 +167,7 @@ def pipeline_over(
     known = prices or Prices()
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
     plan = partial(plan_route, deployments=deployments, builtin=builtin)
+    answers = partial(GenerateWithFallback, prices=known, max_output_tokens=settings.max_output_tokens)
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,
@@ -175,7 +178,7 @@ def pipeline_over(
         pack=Packer(count_tokens),
         count_tokens=count_tokens,
         prompt=build_prompt,
-        generate=GenerateWithFallback(plan, prices=known, max_output_tokens=settings.max_output_tokens),
+        generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
         cite=CitationChecker,
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
     )
