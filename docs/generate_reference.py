@@ -13,7 +13,15 @@ from pydantic.fields import FieldInfo
 from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
-from ragopt.config import MEBIBYTE, ModelSettings, ResilienceSettings, Settings
+from ragopt.config import (
+    MEBIBYTE,
+    BaselineSettings,
+    BudgetSettings,
+    ModelSettings,
+    ResilienceSettings,
+    Settings,
+    TargetSettings,
+)
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -60,6 +68,24 @@ The `[resilience]` table of `ragopt.toml` takes these fields. In the environment
 underscores and its name in capitals. See [Resilience](resilience.md).
 """
 
+BUDGETS_TEXT = """\
+## Budget fields
+
+Each `[[budgets]]` entry of `ragopt.toml` takes these fields. See [Costs](costs.md).
+"""
+
+BASELINE_TEXT = """\
+## Baseline fields
+
+The table `[baseline]` of `ragopt.toml` takes these fields. See [Costs](costs.md).
+"""
+
+TARGETS_TEXT = """\
+## Target fields
+
+The table `[targets]` of `ragopt.toml` takes these fields. See [Costs](costs.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -81,6 +107,7 @@ command prints what a program can read.
 | `ragopt ingest PATH… [--collection C] [--data-dir D] [--url U]` | ingest files and folders, with a progress bar |
 | `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
 | `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
+| `ragopt keys create … [--team T] [--feature F] [--trusted-labels]` | make a key that pins or vouches for labels |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt doctor` | say what works on this machine and what does not |
@@ -108,6 +135,12 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
         RESILIENCE_TEXT,
         table(("field", "default", "meaning"), field_rows(ResilienceSettings)),
+        BUDGETS_TEXT,
+        table(("field", "default", "meaning"), field_rows(BudgetSettings)),
+        BASELINE_TEXT,
+        table(("field", "default", "meaning"), field_rows(BaselineSettings)),
+        TARGETS_TEXT,
+        table(("field", "default", "meaning"), field_rows(TargetSettings)),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,
@@ -140,7 +173,7 @@ def field_meaning(name: str) -> str:
         "provider": "`openai`, `anthropic` or `extractive`",
         "tier": "`simple`, `medium` or `complex`: cheaper models first",
         "timeout_s": "seconds one call may take",
-        "price": "USD per million tokens: `{ input = …, cached_input = …, output = … }`",
+        "price": "USD per million: `{ input = …, output = …, cached_input = …, cache_write = …, cache_write_1h = … }`",
     }[name]
 
 
@@ -150,7 +183,7 @@ def shown_default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if isinstance(value, BaseModel):
-        return "its fields' defaults"
+        return "see below"
     if value is None or value in ("", ()) or isinstance(value, SecretStr):
         return "unset"
     if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:

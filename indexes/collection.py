@@ -86,6 +86,16 @@ class Collection:
         where = self._scope.live("document", await self.generation())
         return sorted([read_info(point) async for point in self._store.scroll(where)], key=lambda info: info.id)
 
+    async def document_tokens(self, *, most: int) -> list[int]:
+        """Return the tokens of each live document, of `most` of them if they are more, by the hash of their ids."""
+        found: list[int] = []
+        points = self._store.scroll(self._scope.live("document", await self.generation()))
+        async for point in points:
+            if len(found) == most:
+                break
+            found.append(read_info(point).tokens)
+        return found
+
     async def info(self, document_id: str) -> DocumentInfo | None:
         """Return the live version of a document, None if there is none."""
         return await self._info(document_id, await self.generation())

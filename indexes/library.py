@@ -77,6 +77,13 @@ class Library:
         """Return the live documents of a collection, ordered by id. Raises: `CollectionNotFound`."""
         return await (await self._open(Scope(tenant, collection))).documents()
 
+    async def document_tokens(self, tenant: str, collection: str, *, most: int) -> list[int]:
+        """Return the tokens of each of at most `most` live documents, in no useful order.
+
+        Raises: `CollectionNotFound`.
+        """
+        return await (await self._open(Scope(tenant, collection))).document_tokens(most=most)
+
     async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
         """Return the live version of a document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
         return await (await self._open(Scope(tenant, collection))).document(document_id)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from ragopt.domain import FusionMethod, QueryKnobs, Tier
-from ragopt.errors import ConfigError
+from ragopt.errors import ConfigError, WhenSpent
 from ragopt.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.providers.capabilities import Effort
 
@@ -41,12 +41,18 @@ CONVENTIONAL_ENV = {
 
 
 class PriceSettings(BaseModel):
-    """USD per million tokens; overrides the price table for one model."""
+    """USD per million tokens; overrides the price table for one model.
+
+    Cached input and what is written to a provider's cache cost as input unless said; a write for an hour costs
+    as one for the shorter lifetime unless said.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
-    cached_input: Decimal | None = Field(default=None, ge=0)
+    input: Decimal = Field(ge=0, allow_inf_nan=False)
+    output: Decimal = Field(ge=0, allow_inf_nan=False)
+    cached_input: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cache_write_1h: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class ModelSettings(BaseModel):
@@ -103,6 +109,55 @@ class ResilienceSettings(BaseModel):
     breaker_share: float = Field(default=0.5, gt=0, le=1, description="failed share that stops calls of a model")
     breaker_calls: int = Field(default=20, ge=1, description="fewest calls in the window that can stop them")
     breaker_window_s: float = Field(default=30, gt=0, description="seconds over which that share is counted")
+
+
+class BudgetSettings(BaseModel):
+    """One `[[budgets]]` entry of ragopt.toml: what may be spent in USD, per UTC day and per UTC month."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    scope: Literal["tenant", "key", "user", "team", "feature"] = Field(description="what is counted together")
+    name: str = Field(default="*", min_length=1, description="whose budget it is; `*`: each one's own")
+    tenant: str = Field(default="*", min_length=1, description="whose keys it is for; `*`: each tenant apart")
+    usd_per_day: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC day")
+    usd_per_month: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC month")
+    when_spent: WhenSpent = Field(default="cheaper_tier", description="what is left once it is spent")
+
+    @model_validator(mode="after")
+    def limits_something(self) -> BudgetSettings:
+        """Return the entry if it holds a limit."""
+        if self.usd_per_day is None and self.usd_per_month is None:
+            raise ValueError("needs usd_per_day, usd_per_month or both")
+        return self
+
+
+class BaselineSettings(BaseModel):
+    """`[baseline]`: what savings are counted against."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    chunk_tokens: int = Field(default=800, ge=1, description="size of its chunks")
+    overlap: int = Field(default=400, ge=0, description="how much of a chunk the next one repeats")
+    top_k: int = Field(default=5, ge=1, description="chunks in its prompt")
+    model: str = Field(default="", description="a configured name; empty: the first model of the highest tier")
+
+    @model_validator(mode="after")
+    def advances(self) -> BaselineSettings:
+        """Return the settings if a chunk is more than what it repeats."""
+        if self.overlap >= self.chunk_tokens:
+            raise ValueError("overlap must be less than chunk_tokens")
+        return self
+
+
+class TargetSettings(BaseModel):
+    """`[targets]`: what the operator aims at; beyond a target there is an alarm."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cost_per_answer_usd: Decimal | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="alarm where a day's answers cost more on average"
+    )
+    cost_drift: Decimal = Field(
+        default=Decimal("1.5"), gt=1, allow_inf_nan=False, description="alarm over this many times the median day"
+    )
+    min_answers: int = Field(default=20, ge=1, description="days with fewer answers are not judged")
 
 
 class Settings(BaseSettings):
@@ -166,6 +221,11 @@ class Settings(BaseSettings):
         default=ResilienceSettings(), description="retries and circuit breakers: a table, see below"
     )
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
+    budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")
+    baseline: BaselineSettings = Field(
+        default=BaselineSettings(), description="`[baseline]`: what savings are counted against"
+    )
+    targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
@@ -247,6 +307,8 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
         raise ConfigError(f"{path}: {error}") from error
     refuse_unknown_variables()
     refuse_duplicate_models(settings.models)
+    refuse_unknown_baseline(settings)
+    refuse_duplicate_budgets(settings.budgets)
     return settings
 
 
@@ -261,6 +323,21 @@ def refuse_unknown_variables() -> None:
     for variable in sorted(os.environ):
         if variable.startswith("RAGOPT_") and variable.split("__")[0] not in known:
             raise ConfigError(f"{variable}: no such setting; `ragopt config check` lists them")
+
+
+def refuse_unknown_baseline(settings: Settings) -> None:
+    """Raise `ConfigError` if `[baseline]` names a model that is not configured."""
+    name = settings.baseline.model
+    if name and name not in [model.name for model in settings.models]:
+        raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
+
+
+def refuse_duplicate_budgets(budgets: tuple[BudgetSettings, ...]) -> None:
+    """Raise `ConfigError` if two `[[budgets]]` are for the same scope, name and tenant: one would be ignored."""
+    places = [(budget.scope, budget.name, budget.tenant) for budget in budgets]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise ConfigError(f"RAGOPT_BUDGETS__{at}: {' '.join(place)} has a budget twice")
 
 
 def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:

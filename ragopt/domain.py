@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Span: TypeAlias = tuple[int, int]
 Scalar: TypeAlias = str | int | float | bool
@@ -20,6 +20,12 @@ Outcome: TypeAlias = Literal["ok", "error", "rejected"]
 # Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
 Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
 FusionMethod: TypeAlias = Literal["rrf", "score"]
+
+Technique: TypeAlias = Literal[
+    "context", "history", "prompt", "routing", "response_cache", "prompt_cache", "batch", "retries"
+]
+# In the order of the path: each is priced against the one before.
+TECHNIQUES: tuple[Technique, ...] = get_args(Technique)
 
 # Between the spans of a passage, and between the passages of a context where their tokens are counted.
 SPAN_SEPARATOR = " … "
@@ -72,7 +78,9 @@ class Question:
 
     `tenant` comes from the authenticated key. `text` is the last user message, `history` what came
     before it, oldest first. `model` is `auto` or a configured name. `filter`: metadata keys, each with
-    the values of which a document must have one; {} for every document.
+    the values of which a document must have one; {} for every document. `labels` attribute the cost to a user, a
+    team and a feature; `trusted_labels` are those of them that the key vouches for. `key_id` is of the key that
+    asked, `answer_id` what the answer will be called; "" lets the pipeline choose.
     """
 
     text: str
@@ -85,6 +93,9 @@ class Question:
     cache: CacheMode = "on"
     labels: Mapping[str, str] = field(default_factory=dict)
     filter: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    trusted_labels: frozenset[str] = frozenset()
+    key_id: str = ""
+    answer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +214,41 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class BilledCall:
+    """One model call that the provider charges for; `usage` holds its cost. model: its configured name."""
+
+    model: str
+    usage: Usage
+    batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What an answer saved in USD against the baseline, by technique; the parts sum to the whole, and may be negative.
+
+    baseline_cost_usd: what `[baseline]` would have cost. by_technique: every technique, in the order of the path.
+    """
+
+    baseline_cost_usd: Decimal
+    by_technique: Mapping[Technique, Decimal]
+
+    @property
+    def saved_usd(self) -> Decimal:
+        """Return the sum of the parts."""
+        return sum(self.by_technique.values(), Decimal(0))
+
+    def of_hit(self) -> Savings:
+        """Return the savings of the same answer read from the response cache, where it cost nothing.
+
+        The steps before the cache saved what they saved; the cache saves all that was left after them.
+        """
+        before = TECHNIQUES[: TECHNIQUES.index("response_cache")]
+        parts = {name: self.by_technique[name] if name in before else Decimal(0) for name in TECHNIQUES}
+        parts["response_cache"] = self.baseline_cost_usd - sum(parts.values(), Decimal(0))
+        return Savings(self.baseline_cost_usd, parts)
+
+
+@dataclass(frozen=True, slots=True)
 class CacheOutcome:
     """What the response cache did; `kind`, `similarity` and `age_s` are None unless it was a hit."""
 
@@ -214,7 +260,10 @@ class CacheOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer. `partial` is True where the provider stopped after text was already released."""
+    """The whole answer. `partial` is True where the provider stopped after text was already released.
+
+    `savings` is None where a price it needs is not known.
+    """
 
     id: str
     text: str
@@ -225,3 +274,4 @@ class Answer:
     cache: CacheOutcome
     usage: Usage
     partial: bool = False
+    savings: Savings | None = None

@@ -13,7 +13,9 @@ RagoptError
 ├── IdempotencyConflict       the same key with another body, or still running
 ├── Overloaded                no permit within the time a caller waits
 ├── DeadlineExceeded
-├── BudgetSpent               a budget leaves nothing for this call
+├── BudgetSpent               what the call may cost does not fit a USD budget
+│   ├── BudgetUnreachable     Redis does not answer: no money is spent that cannot be counted
+│   └── PriceUnknown          a model without a price is not called under a USD budget
 ├── StateUnavailable          Redis does not answer and the request cannot go on without it
 │   └── ConversationUnavailable   nor can an answer without its history
 └── ProviderError             a model call failed
@@ -31,6 +33,12 @@ RagoptError
 """
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+# What a budget that is spent leaves: cheaper models and at last the extractive answer, answers of the
+# response cache, nothing at all, or the extractive answer.
+WhenSpent: TypeAlias = Literal["cheaper_tier", "cached_only", "refuse", "extractive"]
 
 
 class RagoptError(Exception):
@@ -117,9 +125,28 @@ class DeadlineExceeded(RagoptError):
 
 
 class BudgetSpent(RagoptError):
-    """What a budget has left does not pay for this model call."""
+    """What the model call may cost does not fit a budget that applies.
+
+    when_spent: what the operator wants instead; of several budgets, the strictest.
+    """
 
     code = "budget_spent"
+
+    def __init__(self, message: str = "", *, when_spent: WhenSpent = "refuse") -> None:
+        super().__init__(message)
+        self.when_spent = when_spent
+
+
+class BudgetUnreachable(BudgetSpent):
+    """Redis does not answer, so no model is called under a hard budget."""
+
+    code = "budget_unreachable"
+
+
+class PriceUnknown(BudgetSpent):
+    """The model has no known price, so it is not called under a USD budget."""
+
+    code = "price_unknown"
 
 
 class StateUnavailable(RagoptError):

@@ -18,6 +18,7 @@ from indexes.records import EncodedQuestion, Hit
 from ragopt.domain import (
     PASSAGE_SEPARATOR,
     Answer,
+    BilledCall,
     CacheOutcome,
     Citation,
     Context,
@@ -25,6 +26,7 @@ from ragopt.domain import (
     QueryKnobs,
     Question,
     Route,
+    Savings,
     Stop,
     Turn,
     Usage,
@@ -78,12 +80,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The terminal event of generation: the route that was taken and what it used."""
+    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`."""
 
     route: Route
     usage: Usage
     partial: bool
     abstained: bool
+    billed: tuple[BilledCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,13 @@ class AnswerCache(Protocol):
         """Keep a complete answer under its context's generation."""
 
 
+class CountSavings(Protocol):
+    """An answer to what it saved against the baseline."""
+
+    async def __call__(self, prepared: Prepared, generated: Generated) -> Savings | None:
+        """Return what was saved, None where a price is not known."""
+
+
 class CurrentGeneration(Protocol):
     """The committed generation of a collection."""
 
@@ -203,6 +213,7 @@ class Pipeline:
     prompt: BuildPrompt
     generate: Generate
     cite: Cite
+    savings: CountSavings | None = None
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -223,16 +234,18 @@ class Pipeline:
             self._encoded(standalone, trace), self._cached(question, standalone, trace)
         )
         if cached is not None:
-            for event in replay(cached):
+            for event in replay(cached, question):
                 yield event
             return
         context = await self._context(question, standalone, encoded=encoded, trace=trace)
         outcome = CacheOutcome("miss" if question.cache in ("on", "read_only") else "bypass")
         yield SourcesFound(context, outcome)
+        # What was said with a history is that conversation's: it must not answer a stranger.
+        keeps = question.cache in ("on", "write_only") and not question.history
         async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
             async for event in events:
-                # What was said with a history is that conversation's: it must not answer a stranger.
-                if isinstance(event, Finished) and question.cache in ("on", "write_only") and not question.history:
+                # What a spent budget left is a lesser answer, and not everybody's.
+                if isinstance(event, Finished) and keeps and "afford" not in trace.fallbacks:
                     await self.cache.put(question, standalone, event.answer)
                 yield event
 
@@ -240,10 +253,10 @@ class Pipeline:
         """Return the first half of an answer, ready for a model."""
         return Prepared(question, context, self.prompt(context, question.history))
 
-    def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
-        """Return the whole answer of a completion."""
+    async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
+        """Return the whole answer of a completion, with what it saved."""
         return Answer(
-            id=answer_id(),
+            id=prepared.question.answer_id or answer_id(),
             text=cited.text,
             abstained=generated.abstained,
             citations=cited.citations,
@@ -252,6 +265,7 @@ class Pipeline:
             cache=outcome,
             usage=generated.usage,
             partial=generated.partial,
+            savings=await self.savings(prepared, generated) if self.savings else None,
         )
 
     async def _answered(
@@ -271,7 +285,7 @@ class Pipeline:
             yield TextReleased(rest)
         for citation in cited.citations:
             yield CitationFound(citation)
-        yield Finished(self.finish(prepared, cited, generated=generated, outcome=outcome))
+        yield Finished(await self.finish(prepared, cited, generated=generated, outcome=outcome))
 
     def _standalone(self, question: Question, trace: Trace) -> str:
         with trace.stage("rewrite"):
@@ -326,8 +340,8 @@ def answer_id() -> str:
     return f"ans_{uuid.uuid4().hex}"
 
 
-def replay(cached: Answer) -> list[AnswerEvent]:
+def replay(cached: Answer, question: Question) -> list[AnswerEvent]:
     """Return a cached answer as the events of a fresh one, under an id of its own."""
-    answer = replace(cached, id=answer_id())
+    answer = replace(cached, id=question.answer_id or answer_id())
     citations = [CitationFound(citation) for citation in answer.citations]
     return [SourcesFound(answer.context, answer.cache), TextReleased(answer.text), *citations, Finished(answer)]

@@ -20,20 +20,22 @@ from indexes.store import Engine
 from ragopt.config import ModelSettings, ResilienceSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.domain import Answer, Question
 from ragopt.errors import ConfigError, RagoptError
-from ragopt.money.prices import Prices
+from ragopt.money.prices import Prices, table_version
+from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import AnswerCache, Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.prompt import build_prompt
 from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import Capabilities, capabilities_of
-from ragopt.providers.deployment import Deployment
+from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.health import BreakerRules
 from ragopt.providers.keys import ApiKey, KeyFile
 from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
+from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cache import RedisAnswerCache
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.generate import GenerateWithFallback
@@ -47,6 +49,7 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.stages.route import plan_route
 from ragopt.state.access import ping_redis
+from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.conversations import Conversations
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
@@ -61,6 +64,7 @@ QDRANT_TIMEOUT_S = 10.0
 BUILTIN_TIMEOUT_S = 30.0
 # They change who answers when, never what is answered.
 LOAD_FIELDS = {"rpm", "tpm", "max_concurrent", "group"}
+QUOTED = "answering from the passages"
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
 
@@ -86,6 +90,7 @@ class Service:
     conversations: Conversations
     jobs: Jobs
     idempotency: Idempotency
+    accounts: Accounts
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -101,39 +106,45 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
     """
     async with AsyncExitStack() as stack:
-        redis_url, embedder, judge, _ = await asyncio.gather(
+        redis_url, embedder, judge, *_ = await asyncio.gather(
             redis_address(settings, stack),
             loaded_embedder(settings, stack),
             loaded_judge(settings, stack),
             asyncio.to_thread(count_tokens, ""),
+            # The price table: its first use would hold up an answer.
+            asyncio.to_thread(table_version),
         )
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)
-        cache_redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
-        stack.push_async_callback(cache_redis.aclose)
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
         reranked_by = judge.tag if judge else LATE_INTERACTION
         scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
-        cache = (
-            RedisAnswerCache(cache_redis, ttl_s=settings.cache_ttl_s, scope=scope)
-            if settings.cache_ttl_s
-            else NoCache()
-        )
+        cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
         deployments = deployments_of(settings.models)
         for deployment in deployments:
             stack.push_async_callback(deployment.provider.close)
+        accounts = accounts_over(redis, settings)
+        stack.push_async_callback(accounts.close)
         yield Service(
             settings=settings,
             library=library,
             pipeline=pipeline_over(
-                library, embedder, judge=judge, settings=settings, cache=cache, deployments=deployments
+                library,
+                embedder,
+                judge=judge,
+                settings=settings,
+                cache=cache,
+                deployments=deployments,
+                prices=accounts.prices,
+                meter=accounts.meter,
             ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
+            accounts=accounts,
             ping_state=partial(ping_redis, redis),
         )
 
@@ -156,10 +167,15 @@ def pipeline_over(
     settings: Settings,
     cache: AnswerCache,
     deployments: Sequence[Deployment],
+    prices: Prices | None = None,
+    meter: Meter | None = None,
 ) -> Pipeline:
-    """Return the pipeline with its stages in place."""
+    """Return the pipeline with its stages in place; prices: those of the meter, so that each unknown is told once."""
+    known = prices or Prices()
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
     plan = partial(plan_route, deployments=deployments, builtin=builtin)
+    caller = caller_of(settings.resilience, prices=known, meter=meter)
+    answers = partial(GenerateWithFallback, caller=caller, max_output_tokens=settings.max_output_tokens)
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,
@@ -170,17 +186,16 @@ def pipeline_over(
         pack=Packer(count_tokens),
         count_tokens=count_tokens,
         prompt=build_prompt,
-        generate=GenerateWithFallback(
-            plan, caller=caller_of(settings.resilience), max_output_tokens=settings.max_output_tokens
-        ),
+        generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
         cite=CitationChecker,
+        savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
     )
 
 
-def caller_of(resilience: ResilienceSettings, *, meter: Meter | None = None) -> ModelCaller:
+def caller_of(resilience: ResilienceSettings, *, prices: Prices, meter: Meter | None) -> ModelCaller:
     """Return what every model call passes through; without a meter no budget bounds it."""
     return ModelCaller(
-        Prices(),
+        prices,
         meter=meter,
         retries=RetryRules(attempts=resilience.attempts, share=resilience.retry_share),
         breaker=BreakerRules(
@@ -222,6 +237,7 @@ def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> 
         tpm=model.tpm,
         max_concurrent=model.max_concurrent,
         group=model.group,
+        base_url=model.resolved_base_url(),
     )
 
 
@@ -264,6 +280,15 @@ async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
     embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return embedded.url
+
+
+def opened_cache(redis_url: str, stack: AsyncExitStack, *, ttl_s: int, scope: str) -> AnswerCache:
+    """Return the answer cache over a client of its own, closed with the stack; one that keeps nothing for `ttl_s` 0."""
+    if not ttl_s:
+        return NoCache()
+    redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
+    stack.push_async_callback(redis.aclose)
+    return RedisAnswerCache(redis, ttl_s=ttl_s, scope=scope)
 
 
 async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:

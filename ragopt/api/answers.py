@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
 from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.money.ledger import AnswerRow, payer_of
+from ragopt.pipeline import answer_id
 from ragopt.state.keys import ApiKey
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
@@ -100,7 +103,7 @@ async def answer(request: Request, body: AnswerRequest) -> Response:
 async def understood(request: Request, body: AnswerRequest) -> Asked:
     """Return the question, with its history loaded beside the key check where the key passed here before.
 
-    Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`.
+    Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`, `BudgetSpent`.
     """
     shared, trace = running(request), trace_of(request)
     settings = shared.service.settings
@@ -121,6 +124,7 @@ async def understood(request: Request, body: AnswerRequest) -> Asked:
         guessed.cancel()
         await asyncio.gather(guessed, return_exceptions=True)
     question = question_of(body, caller, history=history or turns(body), settings=settings)
+    await shared.service.accounts.meter.check(question)
     return Asked(question, body.conversation_id, deadline(request), trace)
 
 
@@ -145,8 +149,11 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         model=body.model,
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
         cache=body.cache,
-        labels=body.labels.model_dump(exclude_none=True),
         filter=body.filter,
+        labels=caller.labels(body.labels.model_dump(exclude_none=True)),
+        trusted_labels=caller.vouched(),
+        key_id=caller.id,
+        answer_id=answer_id(),
     )
 
 
@@ -190,13 +197,22 @@ async def refuse_long(question: str, *, limit_tokens: int) -> None:
 
 
 async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shared: Running) -> Answer:
-    """Return the whole answer, remembered in its conversation."""
+    """Return the whole answer, written down and remembered in its conversation."""
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Finished):
-                await remember(event.answer, asked, shared)
+                await kept(event.answer, asked, shared)
                 return event.answer
     raise RagoptError("The pipeline ended without an answer.")
+
+
+async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
+    """Write the answer down in the ledger and in its conversation. Raises: `StateUnavailable`."""
+    shared.service.accounts.ledger.answered(
+        AnswerRow(whole.id, time.time(), payer_of(asked.question), whole.route.model, whole.savings)
+    )
+    shared.service.accounts.costs.saw(asked.question.tenant)
+    await remember(whole, asked, shared)
 
 
 async def remember(whole: Answer, asked: Asked, shared: Running) -> None:
@@ -229,10 +245,10 @@ async def answer_events(
 
 
 async def told(event: AnswerEvent, asked: Asked, shared: Running) -> bytes:
-    """Return one event as it goes over the wire; the last one is remembered first, and preceded by the usage."""
+    """Return one event as it goes over the wire; the last one is kept first, and preceded by the usage."""
     if not isinstance(event, Finished):
         return wire(event, asked)
-    await remember(event.answer, asked, shared)
+    await kept(event.answer, asked, shared)
     return encode_event("usage", usage_json(event.answer.usage)) + wire(event, asked)
 
 

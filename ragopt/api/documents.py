@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ragopt.api.fields import CollectionName
 from ragopt.api.rendering import document_json, info_json
 from ragopt.api.running import running
-from ragopt.api.schemas import CollectionName, DocumentList, DocumentOut, ProblemOut
+from ragopt.api.schemas import DocumentList, DocumentOut, ProblemOut
 from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
 
 router = APIRouter(

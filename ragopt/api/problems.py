@@ -70,6 +70,10 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.Overloaded: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is at its limit", {"Retry-After": "1"}),
         service.DeadlineExceeded: Kind(HTTPStatus.GATEWAY_TIMEOUT, "The request took too long"),
         service.BudgetSpent: Kind(HTTPStatus.PAYMENT_REQUIRED, "The budget is spent"),
+        service.BudgetUnreachable: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The budget is not reachable", {"Retry-After": "2"}
+        ),
+        service.PriceUnknown: Kind(HTTPStatus.PAYMENT_REQUIRED, "The model has no known price"),
         service.StateUnavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The service's state is not reachable", {"Retry-After": "2"}
         ),

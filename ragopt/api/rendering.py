@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
-from ragopt.domain import Answer, Citation, Context, Passage, Route, Usage
+from ragopt.domain import Answer, Citation, Context, Passage, Route, Savings, Usage
 
 Json = dict[str, object]
 
@@ -66,8 +66,19 @@ def money(amount: Decimal | None) -> str | None:
     return None if amount is None else format(amount, "f")
 
 
+def savings_json(savings: Savings | None) -> Json | None:
+    """Return what was saved, the parts in the order of the path; null where a price is not known."""
+    if savings is None:
+        return None
+    return {
+        "baseline_cost_usd": money(savings.baseline_cost_usd),
+        "saved_usd": money(savings.saved_usd),
+        "by_technique": {name: money(amount) for name, amount in savings.by_technique.items()},
+    }
+
+
 def answer_json(answer: Answer, *, conversation_id: str | None, timings_ms: Mapping[str, float]) -> Json:
-    """Return the whole answer object. `savings` is null: nothing counts them yet."""
+    """Return the whole answer object."""
     return {
         "id": answer.id,
         "answer": answer.text,
@@ -78,7 +89,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, timings_ms: Mapp
         "route": route_json(answer.route),
         "cache": asdict(answer.cache),
         "usage": usage_json(answer.usage),
-        "savings": None,
+        "savings": savings_json(answer.savings),
         "conversation_id": conversation_id,
         "timings_ms": dict(timings_ms),
     }

@@ -5,65 +5,26 @@ Strict: no type is coerced and no unknown field is ignored.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from indexes.invisible import is_blank
+from ragopt.api.fields import (
+    CollectionName,
+    FiniteFloat,
+    Label,
+    Money,
+    Name,
+    QuestionText,
+    SpanPair,
+    Text,
+    not_available,
+)
 from ragopt.api.filters import MAX_FILTER_KEYS, FilterValues
-from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Tier
+from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Technique, Tier
 
-COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MAX_ID_CHARS = 512
 MAX_DOCUMENTS = 10_000
-
-
-def encodable(text: str) -> str:
-    """Return `text` if it can be encoded at all: JSON lets a lone surrogate through."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PydanticCustomError("lone_surrogate", "The text holds a lone surrogate, which is not text") from error
-    return text
-
-
-def not_blank(text: str) -> str:
-    """Return `text` if it holds anything that can be seen."""
-    if is_blank(text):
-        raise PydanticCustomError("blank", "The text holds nothing but white space and invisible characters")
-    return text
-
-
-def collection_name(name: str) -> str:
-    """Return `name` if it is short and plain: it becomes part of addresses and of file names."""
-    if not COLLECTION.fullmatch(name):
-        raise PydanticCustomError("collection_name", "1 to 64 of A-Z a-z 0-9 . _ - are allowed, the first no sign")
-    return name
-
-
-def printable(name: str) -> str:
-    """Return `name` if it holds no control character."""
-    if any(unicodedata.category(character) == "Cc" for character in name):
-        raise PydanticCustomError("control_character", "A control character is not allowed here")
-    return name
-
-
-def not_available(_: int) -> int:
-    """Refuse a field that the contract names and this version does not serve."""
-    raise PydanticCustomError("not_available", "This is not available yet")
-
-
-Text = Annotated[str, AfterValidator(encodable)]
-QuestionText = Annotated[Text, AfterValidator(not_blank)]
-CollectionName = Annotated[str, AfterValidator(collection_name)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(printable)]
-Label = Annotated[Text, StringConstraints(max_length=128), AfterValidator(printable)]
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-Money = Annotated[str, Field(description="USD, a decimal number")]
-SpanPair = tuple[int, int]
 
 
 class Wire(BaseModel):
@@ -308,8 +269,16 @@ class UsageOut(Wire):
     estimated: bool
 
 
+class SavingsOut(Wire):
+    """What `[baseline]` would have cost, and what was saved by each step, which may be less than nothing."""
+
+    baseline_cost_usd: Money
+    saved_usd: Money
+    by_technique: dict[Technique, Money]
+
+
 class AnswerResponse(Wire):
-    """The whole answer; `savings` is null until savings are counted."""
+    """The whole answer; `savings` is null where a price is not known."""
 
     id: str
     answer: str
@@ -320,7 +289,7 @@ class AnswerResponse(Wire):
     route: RouteOut
     cache: CacheOut
     usage: UsageOut
-    savings: None
+    savings: SavingsOut | None
     conversation_id: str | None
     timings_ms: dict[str, float]
 

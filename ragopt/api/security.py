@@ -104,5 +104,11 @@ async def with_ingest(request: Request) -> ApiKey:
     return await authorized(request, "ingest")
 
 
+async def with_admin(request: Request) -> ApiKey:
+    """Return the caller. Raises: `MissingKey`, `MissingScope` without `admin`."""
+    return await authorized(request, "admin")
+
+
 QueryCaller = Annotated[ApiKey, Depends(with_query)]
 IngestCaller = Annotated[ApiKey, Depends(with_ingest)]
+AdminCaller = Annotated[ApiKey, Depends(with_admin)]

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic_core import PydanticCustomError
 
 from indexes.facets import MetadataFilter
+from ragopt.api.fields import collection_name
 from ragopt.api.filters import MAX_FILTER_KEYS, filter_values
-from ragopt.api.schemas import collection_name
 from ragopt.domain import Scalar
 from ragopt.errors import InvalidRequest
 

@@ -12,7 +12,7 @@ from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
 from ragopt.errors import NotFound
-from ragopt.state.keys import ApiKey, KeyStore
+from ragopt.state.keys import ApiKey, KeyStore, Pins
 from ragopt.state.redis_server import connect
 from ragopt.wiring import STATE_TIMEOUT_S, redis_address
 
@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tenant", required=True, help="whose documents the key reaches")
     create.add_argument("--name", required=True, help="what the key is for")
     create.add_argument("--scopes", default="ingest,query", help="of ingest, query, admin (default: ingest,query)")
+    create.add_argument("--team", help="count every request of the key to this team, whatever its labels say")
+    create.add_argument("--feature", help="count every request of the key to this feature")
+    create.add_argument(
+        "--trusted-labels", action="store_true", help="hold hard budgets to the labels that the key's program sends"
+    )
     listing = action("list", "list the keys", example="ragopt keys list")
     listing.add_argument("--tenant", help="the keys of one tenant only")
     revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
@@ -60,7 +65,8 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
     """Create a key and print it."""
     async with opened_keys(settings) as keys:
         scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
-        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes)
+        pins = Pins(arguments.team, arguments.feature, arguments.trusted_labels)
+        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes, pins=pins)
     if arguments.json:
         say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
         return
@@ -99,6 +105,9 @@ def key_json(key: ApiKey) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
+        "team": key.team,
+        "feature": key.feature,
+        "trusted_labels": key.trusted_labels,
     }
 
 

@@ -29,7 +29,7 @@ from ragopt.errors import (
     ProviderTimeout,
     QuotaSpent,
 )
-from ragopt.money.prices import Prices
+from ragopt.money.prices import Prices, priced
 from ragopt.providers.allowance import Allowance, Grant
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.health import Breaker, BreakerRules, Bulkhead, Clock, Verdict
@@ -229,9 +229,7 @@ class Call:
             usage = estimated_usage(self.request.prompt, "".join(self.texts))
         else:
             return None
-        provider, model = self.deployment.provider.name, self.deployment.model
-        cost = self.means.prices.cost_usd(provider, model, usage, override=self.deployment.price)
-        return replace(usage, cost_usd=cost)
+        return replace(usage, cost_usd=self.means.prices.cost(priced(self.deployment), usage))
 
     def _outcome(self) -> Outcome:
         if not self.asked:

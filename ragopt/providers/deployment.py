@@ -20,6 +20,7 @@ class Deployment:
     price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
     effort: how much it is to reason, None for its default. rpm, tpm: requests and tokens per minute, and
     max_concurrent: calls at once, None for no limit of ours. group: those of one group share their calls.
+    effort: how much it is to reason, None for its default. base_url: where it is served, None at its provider.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Deployment:
     tpm: int | None = None
     max_concurrent: int | None = None
     group: str = ""
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class RedisAnswerCache:
             context=replace(answer.context, question=question.text, standalone_question=standalone),
             cache=CacheOutcome("hit", "exact", 1.0, age_s),
             usage=Usage(cost_usd=Decimal("0")),
+            savings=answer.savings.of_hit() if answer.savings else None,
         )
 
     async def put(self, question: Question, standalone: str, answer: Answer) -> None:

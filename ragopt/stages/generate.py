@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from ragopt.domain import Route
+from ragopt.domain import BilledCall, Route
 from ragopt.errors import BudgetSpent, ProviderError
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
 from ragopt.providers.attempt import Tried
@@ -137,11 +137,17 @@ class _Run:
                 reason=self.plan.reason,
                 attempts=tuple(item.attempt for item in self.tried),
             ),
-            usage=total_usage([item.usage for item in self.tried if item.usage]),
+            usage=total_usage([call.usage for call in self.billed]),
             # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
             partial=self.completed is None or self.completed.stop != "end",
             abstained=not self.prepared.context.passages or "".join(self.texts).startswith(ABSTENTION),
+            billed=self.billed,
         )
+
+    @property
+    def billed(self) -> tuple[BilledCall, ...]:
+        """Return the attempts that used something, in order."""
+        return tuple(BilledCall(item.attempt.model, item.usage) for item in self.tried if item.usage)
 
     def failure(self) -> ProviderError | BudgetSpent:
         """Return the error of a run in which every model failed, of the last one's kind; the soonest Retry-After."""

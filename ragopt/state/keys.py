@@ -13,7 +13,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -37,7 +37,11 @@ KEYS = redis_key("keys")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never."""
+    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never.
+
+    team, feature: pinned, so that no request of the key is counted elsewhere; None: the request may say.
+    trusted_labels: whether the program that holds the key vouches for the labels it sends.
+    """
 
     id: str
     tenant: str
@@ -45,6 +49,30 @@ class ApiKey:
     scopes: frozenset[str]
     created_at: float
     expires_at: float | None
+    team: str | None = None
+    feature: str | None = None
+    trusted_labels: bool = False
+
+    def labels(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels of a request that said these: what the key pins wins."""
+        return {**said, **self.pinned()}
+
+    def vouched(self) -> frozenset[str]:
+        """Return the labels that a hard budget may be held to: all of a trusted key, else the pinned ones."""
+        return frozenset(("user", "team", "feature")) if self.trusted_labels else frozenset(self.pinned())
+
+    def pinned(self) -> dict[str, str]:
+        """Return the labels that the key pins."""
+        return {name: value for name, value in (("team", self.team), ("feature", self.feature)) if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What a new key is to pin and to vouch for; see `ApiKey`."""
+
+    team: str | None = None
+    feature: str | None = None
+    trusted_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +107,26 @@ class KeyStore:
             self._trust(bootstrap.get_secret_value(), key_id=BOOTSTRAP_ID, tenant=DEFAULT_TENANT)
 
     async def create(
-        self, tenant: str, name: str, *, scopes: Iterable[str], expires_at: float | None = None
+        self,
+        tenant: str,
+        name: str,
+        *,
+        scopes: Iterable[str],
+        expires_at: float | None = None,
+        pins: Pins | None = None,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its plain text, which is kept nowhere.
 
-        Raises: `InvalidRequest` for a tenant or name that is empty, over 128 characters or not
-        printable, for no or unknown scopes, and for an `expires_at` that is not in the future.
+        Raises: `InvalidRequest` for a tenant, name or pinned label that is empty, over 128 characters or
+        not printable, for no or unknown scopes, and for an `expires_at` that is not in the future.
         """
         created_at = self._now()
         tenant, name = valid_name("tenant", tenant), valid_name("name", name)
-        granted = valid_scopes(scopes)
+        granted, pinned = valid_scopes(scopes), valid_pins(pins or Pins())
         if expires_at is not None and not created_at < expires_at < math.inf:
             raise InvalidRequest("expires_at: must be a time in the future, in Unix seconds")
         while True:
-            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at)
+            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned)
             plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
             with redis_errors():
                 if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
@@ -137,7 +171,8 @@ class KeyStore:
     def _trust(self, secret: str, *, key_id: str, tenant: str) -> None:
         if not secret.strip():
             raise InvalidRequest("a trusted key must not be blank")
-        key = ApiKey(key_id, tenant, key_id, frozenset(SCOPES), self._now(), None)
+        # The operator's own: whoever holds it may do everything, so its labels are believed.
+        key = ApiKey(key_id, tenant, key_id, frozenset(SCOPES), self._now(), None, trusted_labels=True)
         self._trusted.append(KeyRecord(key, digest_of(secret)))
 
     async def _record(self, key_id: str) -> KeyRecord | None:
@@ -175,6 +210,13 @@ def valid_name(field: str, value: str) -> str:
     return value
 
 
+def valid_pins(pins: Pins) -> tuple[str | None, str | None, bool]:
+    """Return team, feature and trust if a key can pin them. Raises: `InvalidRequest` naming the field."""
+    team = None if pins.team is None else valid_name("team", pins.team)
+    feature = None if pins.feature is None else valid_name("feature", pins.feature)
+    return team, feature, pins.trusted_labels
+
+
 def valid_scopes(scopes: Iterable[str]) -> frozenset[str]:
     """Return the set of scopes. Raises: `InvalidRequest` listing the known ones if one is unknown or none is given."""
     granted = frozenset([scopes] if isinstance(scopes, str) else scopes)
@@ -195,13 +237,16 @@ def record_to_json(record: KeyRecord) -> str:
             "scopes": sorted(key.scopes),
             "created_at": key.created_at,
             "expires_at": key.expires_at,
+            "team": key.team,
+            "feature": key.feature,
+            "trusted_labels": key.trusted_labels,
             "digest": record.digest,
         }
     )
 
 
 def record_from_json(stored: bytes | str) -> KeyRecord:
-    """Return the record that `record_to_json` wrote."""
+    """Return the record that `record_to_json` wrote, an older version's as well."""
     fields = json.loads(stored)
     key = ApiKey(
         id=fields["id"],
@@ -210,5 +255,8 @@ def record_from_json(stored: bytes | str) -> KeyRecord:
         scopes=frozenset(fields["scopes"]),
         created_at=fields["created_at"],
         expires_at=fields["expires_at"],
+        team=fields.get("team"),
+        feature=fields.get("feature"),
+        trusted_labels=fields.get("trusted_labels", False),
     )
     return KeyRecord(key, fields["digest"])

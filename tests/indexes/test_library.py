@@ -228,6 +228,21 @@ def test_a_deleted_document_is_gone_and_its_versions_go_on_counting(tmp_path: Pa
     on_edge(tmp_path, check)
 
 
+def test_the_length_of_each_live_document_is_told(tmp_path: Path) -> None:
+    """Of as many as asked for, and none of a deleted one."""
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine)
+        await library.ingest(TENANT, COLLECTION, [handbook(1), Document("other", "Two more words.")])
+        listed = sorted(info.tokens for info in await library.documents(TENANT, COLLECTION))
+        assert sorted(await library.document_tokens(TENANT, COLLECTION, most=10)) == listed
+        assert len(await library.document_tokens(TENANT, COLLECTION, most=1)) == 1
+        await library.delete(TENANT, COLLECTION, "handbook")
+        assert await library.document_tokens(TENANT, COLLECTION, most=10) == listed[:1]
+
+    on_edge(tmp_path, check)
+
+
 def test_tenants_and_collections_do_not_see_each_other(tmp_path: Path) -> None:
     """The same ids and names under another tenant are another world, also when a name looks like a path."""
 

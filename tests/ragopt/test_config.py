@@ -127,3 +127,47 @@ def test_a_key_file_is_read_again_and_a_missing_key_is_named(tmp_path: Path) -> 
         ModelSettings(name="a", provider="openai", api_key_env="NOT_THERE").resolved_api_key()
     with pytest.raises(ConfigError, match="api_key_file"):
         ModelSettings(name="a", provider="openai", api_key_file=tmp_path / "gone").resolved_api_key()
+
+
+MONEY = """
+[[budgets]]
+scope = "user"
+usd_per_day = 0.5
+when_spent = "extractive"
+
+[baseline]
+top_k = 8
+
+[targets]
+cost_per_answer_usd = 0.002
+"""
+
+
+def test_money_is_read_exactly(tmp_path: Path) -> None:
+    """Budgets, baseline and targets of the file, with decimal amounts."""
+    with environment(RAGOPT_CONFIG=written(tmp_path, MONEY)):
+        settings = load_settings()
+    (entry,) = settings.budgets
+    assert (entry.scope, entry.name, entry.tenant, entry.usd_per_day) == ("user", "*", "*", Decimal("0.5"))
+    assert (settings.baseline.top_k, settings.baseline.chunk_tokens, settings.baseline.overlap) == (8, 800, 400)
+    assert settings.targets.cost_per_answer_usd == Decimal("0.002")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[budgets]]\nscope = "tenant"\nusd_per_day = -1', "RAGOPT_BUDGETS__0__USD_PER_DAY"),
+        ('[[budgets]]\nscope = "tenant"', "usd_per_day, usd_per_month or both"),
+        ('[[budgets]]\nscope = "galaxy"\nusd_per_day = 1', "RAGOPT_BUDGETS__0__SCOPE"),
+        ('[[budgets]]\nscope = "tenant"\nusd_per_day = nan', "RAGOPT_BUDGETS__0__USD_PER_DAY"),
+        ('[[budgets]]\nscope = "tenant"\nusd_per_day = 1\nwhen_spent = "panic"', "RAGOPT_BUDGETS__0__WHEN_SPENT"),
+        ('[[budgets]]\nscope = "tenant"\nusd_per_day = 1\n[[budgets]]\nscope = "tenant"\nusd_per_day = 2', "twice"),
+        ('[baseline]\nmodel = "gone"', "RAGOPT_BASELINE__MODEL"),
+        ("[baseline]\noverlap = 800", "RAGOPT_BASELINE"),
+        ("[targets]\ncost_drift = 1", "RAGOPT_TARGETS__COST_DRIFT"),
+    ],
+)
+def test_wrong_money_is_named(tmp_path: Path, text: str, said: str) -> None:
+    """Negative, missing, unknown and doubled amounts stop the start."""
+    with environment(RAGOPT_CONFIG=written(tmp_path, text)), pytest.raises(ConfigError, match=said):
+        load_settings()

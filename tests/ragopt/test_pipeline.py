@@ -224,3 +224,19 @@ def test_embedding_and_cache_lookup_run_side_by_side(tmp_path: Path) -> None:
     stages = sum(ms for name, ms in timings.items() if name not in ("overlap", "other", "total"))
     assert stages - timings["overlap"] + timings["other"] == pytest.approx(timings["total"], abs=0.01)
     assert timings["overlap"] > 0
+
+
+async def afforded(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+    """Generate as where a budget is spent."""
+    trace.fell_back("afford", "the budget is spent")
+    async with aclosing(quote(prepared, trace=trace)) as events:
+        async for event in events:
+            yield event
+
+
+def test_what_a_spent_budget_left_is_not_kept(tmp_path: Path) -> None:
+    """The lesser answer is this caller's alone: the cache holds what the plan would have said, or nothing."""
+    question, cache = Question("How much is the late fee?", "t", answer_id="ans_mine"), MemoryCache()
+    (events,) = run_with(tmp_path, question, generate=afforded, cache=cache)
+    assert finished(events).id == "ans_mine"
+    assert cache.kept == {}

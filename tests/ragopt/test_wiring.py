@@ -16,6 +16,7 @@ from ragopt.config import ResilienceSettings, Settings
 from ragopt.domain import Context, QueryKnobs, Question
 from ragopt.errors import ConfigError
 from ragopt.events import Finished
+from ragopt.money.prices import Prices
 from ragopt.providers.call import RetryRules
 from ragopt.providers.health import BreakerRules
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
@@ -59,6 +60,9 @@ def test_a_service_answers_with_citations_and_then_from_its_cache(tmp_path: Path
             assert LEAVE.text[citation.source_start : citation.source_end] == citation.quote
             assert (first.answer.cache.status, second.answer.cache.status) == ("miss", "hit")
             assert second.answer.text == first.answer.text
+            # No model is configured, so the baseline has none either and nothing is saved.
+            assert first.answer.savings
+            assert (first.answer.savings.baseline_cost_usd, first.answer.savings.saved_usd) == (0, 0)
 
     asyncio.run(run())
 
@@ -98,10 +102,10 @@ def test_the_cache_does_not_care_how_load_is_shared(tmp_path: Path) -> None:
 def test_resilience_settings_reach_the_caller() -> None:
     """What an operator turns is what the caller goes by; without a setting, the documented defaults."""
     told = ResilienceSettings(attempts=3, retry_share=0.5, breaker_share=0.9, breaker_calls=7, breaker_window_s=5)
-    caller = caller_of(told)
+    caller = caller_of(told, prices=Prices(), meter=None)
     assert caller.rules == RetryRules(attempts=3, share=0.5)
     assert caller.breaker_rules == BreakerRules(share=0.9, calls=7, window_s=5)
-    default = caller_of(ResilienceSettings())
+    default = caller_of(ResilienceSettings(), prices=Prices(), meter=None)
     assert (default.rules, default.breaker_rules) == (RetryRules(), BreakerRules())
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -21,16 +22,21 @@ from ragopt.api.app import create_app
 from ragopt.api.running import Lifetime
 from ragopt.api.server import DrainingServer, listening_socket, url_of
 from ragopt.config import Settings
-from ragopt.domain import Answer, CacheOutcome, Citation, Context, Question, Route, Turn, Usage
+from ragopt.domain import TECHNIQUES, Answer, CacheOutcome, Citation, Context, Question, Route, Savings, Turn, Usage
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.money.ledger import AnswerRow
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
+from ragopt.state.ledger import DaySums
 from ragopt.telemetry import Trace
 from tests.fakes import context_of, passage
 
 KEY, QUERY_KEY, INGEST_KEY, OTHER_KEY = "key-of-acme", "query-key-of-acme", "ingest-key-of-acme", "key-of-globex"
 TEXT = "The sky is blue. Grass is green."
+
+
+NOTHING_SAVED = dict.fromkeys(TECHNIQUES, Decimal(0))
 
 
 def api_key(tenant: str, *scopes: str) -> ApiKey:
@@ -188,6 +194,7 @@ def answer(question: Question) -> Answer:
         route=Route("extractive", "extractive", "simple", None, "no model is configured", ()),
         cache=CacheOutcome("miss"),
         usage=Usage(output_tokens=12, cost_usd=Decimal("1E-7")),
+        savings=Savings(Decimal("0.002"), {**NOTHING_SAVED, "context": Decimal("0.002"), "retries": Decimal("-1E-7")}),
     )
 
 
@@ -300,6 +307,60 @@ class FakeIdempotency:
 
 
 @dataclass
+class FakeLedger:
+    """The answers that were written down, and days to read. `failure` is what reading raises."""
+
+    written: list[AnswerRow] = field(default_factory=list)
+    read: dict[tuple[str, date], DaySums] = field(default_factory=dict)
+    failure: Exception | None = None
+    lost: int = 0
+
+    def answered(self, row: AnswerRow) -> None:
+        """Keep the row."""
+        self.written.append(row)
+
+    async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
+        """Return the days of the tenant."""
+        if self.failure is not None:
+            raise self.failure
+        return [self.read.get((tenant, day), DaySums(day)) for day in days]
+
+
+@dataclass
+class FakeMeter:
+    """A meter whose `failure` refuses every question."""
+
+    failure: Exception | None = None
+    checked: list[Question] = field(default_factory=list)
+
+    async def check(self, question: Question) -> None:
+        """Note the question."""
+        self.checked.append(question)
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class FakeCosts:
+    """A watch that notes which tenants it saw."""
+
+    tenants: set[str] = field(default_factory=set)
+
+    def saw(self, tenant: str) -> None:
+        """Note the tenant."""
+        self.tenants.add(tenant)
+
+
+@dataclass
+class FakeAccounts:
+    """The books of the service."""
+
+    meter: FakeMeter = field(default_factory=FakeMeter)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    costs: FakeCosts = field(default_factory=FakeCosts)
+
+
+@dataclass
 class FakeService:
     """Everything the HTTP layer drives."""
 
@@ -310,6 +371,7 @@ class FakeService:
     conversations: FakeConversations = field(default_factory=FakeConversations)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
+    accounts: FakeAccounts = field(default_factory=FakeAccounts)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def readiness(self) -> dict[str, str]:
@@ -318,7 +380,8 @@ class FakeService:
 
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
-        for part in (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency):
+        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, self.accounts)
+        for part in kept:
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from indexes.errors import CollectionNotFound, StoreUnavailable
 from ragopt.api.schemas import AnswerResponse, ContextResponse
 from ragopt.config import ModelSettings, Settings
-from ragopt.domain import Turn
-from ragopt.errors import ConversationUnavailable, IncompleteStream
-from tests.ragopt.api.fakes import TEXT, FakeService, Served, events_of, eventually, served
+from ragopt.domain import TECHNIQUES, Turn
+from ragopt.errors import BudgetSpent, BudgetUnreachable, ConversationUnavailable, IncompleteStream
+from ragopt.state.keys import SCOPES
+from tests.ragopt.api.fakes import KEY, TEXT, FakeService, Served, api_key, events_of, eventually, served
 
 QUESTION = {"question": "Is the sky blue?"}
 # Two clocks are read one after the other.
@@ -35,13 +37,16 @@ def test_context_has_the_contract_s_fields(http: Served) -> None:
 
 
 def test_answer_has_the_contract_s_fields(http: Served) -> None:
-    """/answer returns the whole object, with `savings` null and money as plain decimals."""
+    """/answer returns the whole object, with money as plain decimals, the savings' too."""
     content = http.post("/answer", QUESTION).json()
     AnswerResponse.model_validate(content, strict=False)
     assert content["answer"] == "The sky is blue [1]. Grass is green [1]."
     assert content["usage"]["cost_usd"] == "0.0000001"
     assert content["cache"] == {"status": "miss", "kind": None, "similarity": None, "age_s": None}
-    assert content["savings"] is None
+    assert content["savings"]["baseline_cost_usd"] == "0.002"
+    assert content["savings"]["saved_usd"] == "0.0019999"
+    assert list(content["savings"]["by_technique"]) == list(TECHNIQUES)
+    assert content["savings"]["by_technique"]["retries"] == "-0.0000001"
     assert [item["quote"] for item in content["citations"]] == ["The sky is blue.", None]
 
 
@@ -54,6 +59,7 @@ def test_every_field_reaches_the_pipeline(http: Served) -> None:
     assert (asked.tenant, asked.collection, asked.model, asked.cache) == ("acme", "c", "extractive", "off")
     assert asked.history == (Turn("user", "Hello"), Turn("assistant", "Hi"))
     assert asked.labels == {"user": "u"}
+    assert (asked.key_id, asked.trusted_labels) == (api_key("acme", *SCOPES).id, frozenset())
     assert asked.max_output_tokens == http.service.settings.max_output_tokens
     assert asked.knobs == http.service.settings.knobs()
 
@@ -295,3 +301,36 @@ def test_get_is_not_allowed(http: Served) -> None:
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
     assert http.get("/nowhere", key=None).json()["code"] == "not_found"
+
+
+def test_every_answer_is_written_down(http: Served) -> None:
+    """With whom it is counted to and what it saved, streamed or not, and its tenant's costs are watched."""
+    http.post("/answer", {**QUESTION, "labels": {"team": "hr"}})
+    http.events(QUESTION)
+    accounts = http.service.accounts
+    assert [(row.payer.tenant, row.payer.labels) for row in accounts.ledger.written] == [
+        ("acme", {"team": "hr"}),
+        ("acme", {}),
+    ]
+    assert all(row.savings and row.savings.baseline_cost_usd == Decimal("0.002") for row in accounts.ledger.written)
+    assert accounts.costs.tenants == {"acme"}
+
+
+def test_a_key_s_pinned_labels_win(http: Served) -> None:
+    """What a key pins is counted to and vouched for, whatever the body says."""
+    http.service.keys.known[KEY] = replace(http.service.keys.known[KEY], team="hr", trusted_labels=False)
+    http.post("/answer", {**QUESTION, "labels": {"team": "other", "user": "ann"}})
+    (asked,) = http.service.pipeline.asked
+    assert asked.labels == {"team": "hr", "user": "ann"}
+    assert asked.trusted_labels == {"team"}
+
+
+def test_a_spent_budget_that_refuses_is_402(http: Served) -> None:
+    """Before any work; while it cannot be counted it is 503, to be tried again."""
+    http.service.accounts.meter.failure = BudgetSpent("the tenant's budget of this day does not pay for this call")
+    refused = http.post("/answer", QUESTION)
+    assert (refused.status_code, refused.json()["code"]) == (402, "budget_spent")
+    http.service.accounts.meter.failure = BudgetUnreachable("Redis does not answer")
+    refused = http.post("/answer", QUESTION)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+    assert http.service.pipeline.asked == []

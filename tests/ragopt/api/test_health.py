@@ -42,6 +42,7 @@ def test_openapi_describes_every_path(http: Served) -> None:
         "/documents/{document_id}",
         "/context",
         "/answer",
+        "/stats",
         "/healthz",
         "/readyz",
     }

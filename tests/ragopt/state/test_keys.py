@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import as_bytes
-from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore
+from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore, Pins, record_from_json
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 
@@ -233,3 +234,28 @@ def test_an_expiry_that_is_no_future_time_is_refused(redis_url: str, expires_at:
             await KeyStore(redis, bootstrap=None).create("acme", "name", scopes=["query"], expires_at=expires_at)
 
     with_redis(redis_url, scenario)
+
+
+def test_a_key_pins_labels_and_vouches_for_them(redis_url: str) -> None:
+    """What it pins wins over the request and is vouched for; a trusted key vouches for all three labels."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"))
+        _, plain = await store.create("acme", "bot", scopes=["query"], pins=Pins(team="hr"))
+        key = await KeyStore(redis, bootstrap=None).authenticate(plain)
+        assert key.labels({"team": "sales", "user": "ann"}) == {"team": "hr", "user": "ann"}
+        assert key.vouched() == {"team"}
+        _, plain = await store.create("acme", "app", scopes=["query"], pins=Pins(trusted_labels=True))
+        assert (await store.authenticate(plain)).vouched() == {"user", "team", "feature"}
+        assert (await store.authenticate("boot")).vouched() == {"user", "team", "feature"}
+        with pytest.raises(InvalidRequest, match="team"):
+            await store.create("acme", "bot", scopes=["query"], pins=Pins(team=" "))
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_key_of_an_older_version_is_read() -> None:
+    """It pins nothing and vouches for nothing."""
+    stored = {"id": "00000001", "tenant": "acme", "name": "old", "scopes": ["query"], "created_at": 1.0}
+    key = record_from_json(json.dumps({**stored, "expires_at": None, "digest": "00"})).key
+    assert (key.pinned(), key.vouched()) == ({}, frozenset())

@@ -1,0 +1,151 @@
+"""What is written down about money: a row per model call, and one per answer with what it saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from typing import TypeAlias
+
+from ragopt.domain import TECHNIQUES, Outcome, Question, Savings, Tier, Usage
+
+NANO = Decimal(1_000_000_000)
+LABELS = ("user", "team", "feature")
+TOTAL = "total"
+
+# What is added up: a dimension, a name in it, a measure, and by how much; money in whole nano-USD.
+Addend: TypeAlias = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Whom a cost is counted to; `labels` holds user, team and feature where they were said."""
+
+    tenant: str
+    key_id: str
+    labels: Mapping[str, str]
+    collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One model call that came to its end.
+
+    id: of the attempt, unique. at: Unix seconds of its end. deployment: the configured name; model: the
+    provider's. usage: with its cost, None where the price is not known, and whether it is estimated.
+    price_version: which prices the cost was worked out with.
+    """
+
+    id: str
+    answer_id: str
+    at: float
+    payer: Payer
+    deployment: str
+    provider: str
+    model: str
+    tier: Tier
+    usage: Usage
+    price_version: str
+    batch: bool
+    outcome: Outcome
+
+    def addends(self) -> Iterator[Addend]:
+        """Yield what the row adds to its day's sums."""
+        cost_usd = self.usage.cost_usd
+        for dimension, name in (*dimensions(self.payer), ("model", self.deployment)):
+            yield dimension, name, "calls", 1
+            if cost_usd is None:
+                yield dimension, name, "unpriced_calls", 1
+            else:
+                yield dimension, name, "spent", rounded_nano(cost_usd)
+
+    def to_json(self) -> str:
+        """Return the row as it is stored; the cost with every digit."""
+        usage, cost_usd = self.usage, self.usage.cost_usd
+        return json.dumps(
+            {
+                "id": self.id,
+                "answer_id": self.answer_id,
+                "at": self.at,
+                "tenant": self.payer.tenant,
+                "key_id": self.payer.key_id,
+                **{label: self.payer.labels.get(label) for label in LABELS},
+                "collection": self.payer.collection,
+                "deployment": self.deployment,
+                "provider": self.provider,
+                "model": self.model,
+                "tier": self.tier,
+                "input_tokens": usage.input_tokens,
+                "cached_input_tokens": usage.cached_input_tokens,
+                "cache_write_tokens": usage.cache_write_tokens,
+                "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+                "output_tokens": usage.output_tokens,
+                "reasoning_tokens": usage.reasoning_tokens,
+                "cost_usd": None if cost_usd is None else format(cost_usd, "f"),
+                "price_version": self.price_version,
+                "estimated": usage.estimated,
+                "batch": self.batch,
+                "outcome": self.outcome,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One answer and what it saved; model: the configured name that answered. at: Unix seconds."""
+
+    id: str
+    at: float
+    payer: Payer
+    model: str
+    savings: Savings | None
+
+    def addends(self) -> Iterator[Addend]:
+        """Yield what the answer adds to its day's sums; the parts of what it saved sum to the whole."""
+        places = (*dimensions(self.payer), ("model", self.model))
+        for dimension, name in places:
+            yield dimension, name, "answers", 1
+        if self.savings is None:
+            yield TOTAL, "", "answers_without_savings", 1
+            return
+        parts = {name: rounded_nano(self.savings.by_technique[name]) for name in TECHNIQUES}
+        for technique, saved in parts.items():
+            yield "technique", technique, "saved", saved
+        for dimension, name in places:
+            yield dimension, name, "saved", sum(parts.values())
+        yield TOTAL, "", "baseline", rounded_nano(self.savings.baseline_cost_usd)
+
+
+def payer_of(question: Question) -> Payer:
+    """Return whom the question's cost is counted to."""
+    return Payer(question.tenant, question.key_id, dict(question.labels), question.collection)
+
+
+def dimensions(payer: Payer) -> Iterator[tuple[str, str]]:
+    """Yield the tenant's total, and each label that was said."""
+    yield TOTAL, ""
+    for label in LABELS:
+        if name := payer.labels.get(label):
+            yield label, name
+
+
+def rounded_nano(amount_usd: Decimal) -> int:
+    """Return the nearest whole number of nano-USD, halves away from zero."""
+    return int((amount_usd * NANO).to_integral_value(ROUND_HALF_UP))
+
+
+def nano_above(amount_usd: Decimal) -> int:
+    """Return the smallest whole number of nano-USD that is not below the amount: a budget never counts too little."""
+    return int((amount_usd * NANO).to_integral_value(ROUND_CEILING))
+
+
+def usd(nano: int) -> Decimal:
+    """Return whole nano-USD as USD."""
+    return Decimal(nano) / NANO
+
+
+def day_of(at: float) -> str:
+    """Return the UTC day of a Unix time as `2026-11-20`."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()

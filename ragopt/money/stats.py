@@ -1,0 +1,82 @@
+"""What a tenant spent and saved: the sums of its days, as one report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from ragopt.domain import TECHNIQUES
+from ragopt.money.ledger import TOTAL, usd
+from ragopt.state.ledger import DaySums
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What was added up under one name. answers_without_savings: those whose savings are not known."""
+
+    calls: int
+    unpriced_calls: int
+    answers: int
+    answers_without_savings: int
+    spent_usd: Decimal
+    baseline_usd: Decimal
+    saved_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums over some days: in all, by model and by label, what each technique saved, and day by day, oldest first.
+
+    A name "" stands for all names beyond the most that a day keeps.
+    """
+
+    total: Sums
+    by: Mapping[str, Mapping[str, Sums]]
+    by_technique: Mapping[str, Decimal]
+    by_day: Sequence[tuple[date, Sums]]
+
+
+def last_days(today: date, count: int) -> list[date]:
+    """Return the last `count` days up to today, oldest first."""
+    return [today - timedelta(days=back) for back in reversed(range(count))]
+
+
+def stats_of(days: Sequence[DaySums]) -> Stats:
+    """Return the report of these days, which are in order."""
+    added = {dimension: summed(days, dimension) for dimension in (TOTAL, "model", "user", "team", "feature")}
+    techniques = summed(days, "technique")
+    return Stats(
+        total=sums(added.pop(TOTAL).get("", {})),
+        by={
+            dimension: {name: sums(measures) for name, measures in sorted(names.items())}
+            for dimension, names in added.items()
+        },
+        by_technique={name: usd(techniques.get(name, {}).get("saved", 0)) for name in TECHNIQUES},
+        by_day=[(day.day, sums(day.sums.get(TOTAL, {}).get("", {}))) for day in days],
+    )
+
+
+def summed(days: Sequence[DaySums], dimension: str) -> dict[str, dict[str, int]]:
+    """Return by name and measure what the days hold of one dimension together."""
+    total: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for day in days:
+        for name, measures in day.sums.get(dimension, {}).items():
+            for measure, amount in measures.items():
+                total[name][measure] += amount
+    return total
+
+
+def sums(measures: Mapping[str, int]) -> Sums:
+    """Return the measures of one name; 0 for what was never added."""
+    return Sums(
+        calls=measures.get("calls", 0),
+        unpriced_calls=measures.get("unpriced_calls", 0),
+        answers=measures.get("answers", 0),
+        answers_without_savings=measures.get("answers_without_savings", 0),
+        spent_usd=usd(measures.get("spent", 0)),
+        baseline_usd=usd(measures.get("baseline", 0)),
+        saved_usd=usd(measures.get("saved", 0)),
+    )

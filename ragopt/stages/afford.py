@@ -1,0 +1,108 @@
+"""The answer that a spent budget leaves, where the operator wants one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+
+from ragopt.domain import Tier
+from ragopt.errors import BudgetSpent, InvalidRequest
+from ragopt.pipeline import Generate, Generated, Prepared
+from ragopt.providers.deployment import Deployment
+from ragopt.providers.protocol import TextDelta
+from ragopt.telemetry import Trace
+
+TIER_RANK: dict[Tier, int] = {"simple": 0, "medium": 1, "complex": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateWithinBudget:
+    """Answers by what is planned, then as `when_spent` says; satisfies `ragopt.pipeline.Generate`.
+
+    planned: raises `BudgetSpent` if no budget pays for what it plans. extractive: answers from the passages,
+    which costs nothing. deployments: those configured.
+    """
+
+    planned: Generate
+    extractive: Generate
+    deployments: Sequence[Deployment]
+
+    async def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield deltas of one model, then one `Generated`, whose route says where a budget decided.
+
+        Raises: what `planned` raises; `BudgetSpent` where the budget leaves no answer.
+        """
+        run = _Run(self, prepared, trace)
+        for model in (prepared.question.model, *self._cheaper(prepared.question.model)):
+            async with aclosing(run.attempt(model)) as events:
+                async for event in events:
+                    yield event
+            if run.ended:
+                return
+        async with aclosing(run.left()) as events:
+            async for event in events:
+                yield event
+
+    def _cheaper(self, model: str) -> list[str]:
+        """Return the first model of each tier, the dearest first, without the one that was asked for."""
+        names: dict[int, str] = {}
+        for deployment in self.deployments:
+            names.setdefault(TIER_RANK[deployment.tier], deployment.name)
+        return [name for _, name in sorted(names.items(), reverse=True) if name != model]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One answer under way; spent: the first budget that did not pay."""
+
+    stage: GenerateWithinBudget
+    prepared: Prepared
+    trace: Trace
+    spent: BudgetSpent | None = None
+    ended: bool = False
+
+    async def attempt(self, model: str) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield the answer by one model's plan; nothing where no budget pays for it, or it is not to be asked."""
+        if self.spent is not None and self.spent.when_spent != "cheaper_tier":
+            return
+        asked = replace(self.prepared, question=replace(self.prepared.question, model=model))
+        with self.refusals():
+            async with aclosing(self.stage.planned(asked, trace=self.trace)) as events:
+                async for event in events:
+                    yield told(event, self.spent)
+            self.ended = True
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Keep what a budget says in the block; a cheaper model that this key may not have is passed over."""
+        try:
+            yield
+        except BudgetSpent as error:
+            self.spent = self.spent or root_of(error)
+            # Also what keeps the lesser answer out of the response cache.
+            self.trace.fell_back("afford", self.spent.detail)
+        except InvalidRequest:
+            if self.spent is None:
+                raise
+
+    async def left(self) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield the answer that the budget leaves. Raises: `BudgetSpent` where it leaves none."""
+        if self.spent is None or self.spent.when_spent in {"refuse", "cached_only"}:
+            raise self.spent or BudgetSpent("no model is planned")
+        async with aclosing(self.stage.extractive(self.prepared, trace=self.trace)) as events:
+            async for event in events:
+                yield told(event, self.spent)
+
+
+def root_of(error: BudgetSpent) -> BudgetSpent:
+    """Return the budget's own error under one that sums up several models."""
+    return error.__cause__ if isinstance(error.__cause__, BudgetSpent) else error
+
+
+def told(event: TextDelta | Generated, spent: BudgetSpent | None) -> TextDelta | Generated:
+    """Return the event; the route of the last one says which budget decided, if one did."""
+    if spent is None or not isinstance(event, Generated):
+        return event
+    route = event.route
+    return replace(event, route=replace(route, reason=f"{spent.detail}; {route.reason}"))
