@@ -337,6 +337,26 @@ def test_places_are_bounded_and_given_back() -> None:
     assert asyncio.run(crowd()) == (["small was not asked: too many calls of it run or wait"], 0)
 
 
+def test_refusal_at_a_later_gate_gives_the_limit_back() -> None:
+    """A call that found no place was never made: its request and its tokens are there for the next."""
+
+    async def crowd() -> float:
+        by, single = caller(), deployed(Silent(), max_concurrent=1, rpm=10, tpm=10_000)
+        first = asyncio.create_task(events_of(by, single, spare=1))
+        second = asyncio.create_task(events_of(by, single, spare=1))
+        while not by.target(single).bulkhead.waiting:
+            await asyncio.sleep(0)
+        with pytest.raises(ModelPaused):
+            await events_of(by, single, spare=1)
+        left = by.target(single).allowance.share_left()
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        return left
+
+    assert asyncio.run(crowd()) == pytest.approx(0.8)
+
+
 def test_meter_sees_every_attempt() -> None:
     """Reserved before each, settled where something was used, released where nothing was."""
     purse = Purse()
