@@ -177,10 +177,12 @@ def pipeline_over(
     )
 
 
-def caller_of(resilience: ResilienceSettings, *, meter: Meter | None = None) -> ModelCaller:
+def caller_of(
+    resilience: ResilienceSettings, *, prices: Prices | None = None, meter: Meter | None = None
+) -> ModelCaller:
     """Return what every model call passes through; without a meter no budget bounds it."""
     return ModelCaller(
-        Prices(),
+        prices or Prices(),
         meter=meter,
         retries=RetryRules(attempts=resilience.attempts, share=resilience.retry_share),
         breaker=BreakerRules(
