@@ -282,6 +282,26 @@ def test_timeout_that_was_our_deadline_is_no_failure_of_the_model() -> None:
     assert by.target(deployed(Silent())).breaker.state == "closed"
 
 
+def test_text_after_the_deadline_is_not_released() -> None:
+    """A model that goes on past the deadline of the request is cut off there, and has not failed."""
+    clock = Instants()
+    by, chatty = caller(clock=clock, breaker=BreakerRules(calls=1)), deployed(Scripted((TextDelta("a"),) * 9))
+
+    async def listen() -> list[ProviderEvent]:
+        heard: list[ProviderEvent] = []
+        with pytest.raises(ProviderTimeout, match="before the request's deadline"):
+            await patiently(heard)
+        return heard
+
+    async def patiently(heard: list[ProviderEvent]) -> None:
+        async for event in by.stream(chatty, call("m"), question=QUESTION, tried=[], deadline_s=clock.now + 3.5):
+            heard.append(event)
+            clock.now += 1
+
+    assert text_of(asyncio.run(listen())) == "aaaa"
+    assert by.target(chatty).breaker.state == "closed"
+
+
 def test_attempt_gets_what_is_left_of_the_deadline() -> None:
     """The smaller one of the model's own time and the rest of the request's; nothing once it is over."""
     provider = Scripted(GOOD)
