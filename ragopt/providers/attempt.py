@@ -165,13 +165,24 @@ class Call:
         yield self.completed
 
     async def _next(self, step: Awaitable[ProviderEvent | None]) -> ProviderEvent | None:
-        """Return the next event. The adapter keeps the call's own timeout, this is the request's deadline."""
+        """Return the next event; the request's deadline ends the wait for the first text.
+
+        Later waits are the adapter's to end: its timeout is what was left of the deadline. A timer for
+        every piece of text was measured to cost more than all else that is done here.
+        """
+        if self.texts:
+            event = await step
+            if self.left_s <= 0 and isinstance(event, TextDelta):
+                raise self._too_late()
+            return event
         try:
             async with asyncio.timeout(None if self.left_s == math.inf else max(0.0, self.left_s)):
                 return await step
         except TimeoutError as error:
-            name = self.deployment.provider.name
-            raise ProviderTimeout(f"{name}: no complete answer before the request's deadline") from error
+            raise self._too_late() from error
+
+    def _too_late(self) -> ProviderTimeout:
+        return ProviderTimeout(f"{self.deployment.provider.name}: no complete answer before the request's deadline")
 
     def _released(self, event: TextDelta) -> str:
         """Return the text to release: white space before the answer is none of it."""

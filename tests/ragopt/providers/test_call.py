@@ -282,6 +282,26 @@ def test_timeout_that_was_our_deadline_is_no_failure_of_the_model() -> None:
     assert by.target(deployed(Silent())).breaker.state == "closed"
 
 
+def test_text_after_the_deadline_is_not_released() -> None:
+    """A model that goes on past the deadline of the request is cut off there, and has not failed."""
+    clock = Instants()
+    by, chatty = caller(clock=clock, breaker=BreakerRules(calls=1)), deployed(Scripted((TextDelta("a"),) * 9))
+
+    async def listen() -> list[ProviderEvent]:
+        heard: list[ProviderEvent] = []
+        with pytest.raises(ProviderTimeout, match="before the request's deadline"):
+            await patiently(heard)
+        return heard
+
+    async def patiently(heard: list[ProviderEvent]) -> None:
+        async for event in by.stream(chatty, call("m"), question=QUESTION, tried=[], deadline_s=clock.now + 3.5):
+            heard.append(event)
+            clock.now += 1
+
+    assert text_of(asyncio.run(listen())) == "aaaa"
+    assert by.target(chatty).breaker.state == "closed"
+
+
 def test_attempt_gets_what_is_left_of_the_deadline() -> None:
     """The smaller one of the model's own time and the rest of the request's; nothing once it is over."""
     provider = Scripted(GOOD)
@@ -335,6 +355,26 @@ def test_places_are_bounded_and_given_back() -> None:
         return [str(task.exception()) for task in done], by.target(single).bulkhead.inside
 
     assert asyncio.run(crowd()) == (["small was not asked: too many calls of it run or wait"], 0)
+
+
+def test_refusal_at_a_later_gate_gives_the_limit_back() -> None:
+    """A call that found no place was never made: its request and its tokens are there for the next."""
+
+    async def crowd() -> float:
+        by, single = caller(), deployed(Silent(), max_concurrent=1, rpm=10, tpm=10_000)
+        first = asyncio.create_task(events_of(by, single, spare=1))
+        second = asyncio.create_task(events_of(by, single, spare=1))
+        while not by.target(single).bulkhead.waiting:
+            await asyncio.sleep(0)
+        with pytest.raises(ModelPaused):
+            await events_of(by, single, spare=1)
+        left = by.target(single).allowance.share_left()
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        return left
+
+    assert asyncio.run(crowd()) == pytest.approx(0.8)
 
 
 def test_meter_sees_every_attempt() -> None:
