@@ -44,6 +44,7 @@ def test_openapi_describes_every_path(http: Served) -> None:
         "/answer",
         "/healthz",
         "/readyz",
+        "/stats",
     }
     body = described["paths"]["/ingest"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "multipart/form-data"}
