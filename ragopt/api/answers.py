@@ -26,7 +26,7 @@ from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
 from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
-from ragopt.money.ledger import AnswerRow, payer_of
+from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
 from ragopt.state.keys import ApiKey
 from ragopt.telemetry import Trace
@@ -208,9 +208,7 @@ async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shar
 
 async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     """Write the answer down in the ledger and in its conversation. Raises: `StateUnavailable`."""
-    shared.service.accounts.ledger.answered(
-        AnswerRow(whole.id, time.time(), payer_of(asked.question), whole.route.model, whole.savings)
-    )
+    shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
     await remember(whole, asked, shared)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from typing import cast
@@ -16,11 +17,11 @@ from ragopt.config import Settings, load_settings
 from ragopt.domain import Question
 from ragopt.errors import InvalidRequest, RagoptError
 from ragopt.events import Finished, TextReleased
-from ragopt.pipeline import Pipeline
+from ragopt.money.ledger import row_of
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.telemetry import Trace
-from ragopt.wiring import open_service
+from ragopt.wiring import Service, open_service
 
 EXAMPLE = 'ragopt ask "How many vacation days do we have?" --filter team=hr'
 
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.collection,
         knobs=settings.knobs(),
         filter=filter_of(arguments.filter),
+        answer_id=answer_id(),
     )
     if remote is not None:
         whole = answer_remotely(remote, asked, quiet=arguments.json)
@@ -75,17 +77,18 @@ async def answer_here(settings: Settings, asked: Question, *, quiet: bool) -> Ma
     """Return the whole answer of this process, which holds the data dir meanwhile; printed unless `quiet`."""
     with nullcontext() if settings.qdrant_url else DataDirLock(settings.data_dir):
         async with open_service(settings) as service:
-            return await answered(service.pipeline, asked, quiet=quiet)
+            return await answered(service, asked, quiet=quiet)
 
 
-async def answered(pipeline: Pipeline, asked: Question, *, quiet: bool) -> Mapping[str, object]:
+async def answered(service: Service, asked: Question, *, quiet: bool) -> Mapping[str, object]:
     """Return the whole answer, printed as it comes unless `quiet`. Raises: `RagoptError`, `IndexingError`."""
     trace = Trace("ask")
-    async with aclosing(pipeline.answer(asked, trace=trace)) as events:
+    async with aclosing(service.pipeline.answer(asked, trace=trace)) as events:
         async for event in events:
             if isinstance(event, TextReleased) and not quiet:
                 stream(event.text)
             elif isinstance(event, Finished):
+                service.accounts.ledger.answered(row_of(event.answer, asked, at=time.time()))
                 return answer_json(event.answer, conversation_id=None, timings_ms=trace.timings_ms())
     raise RagoptError("the pipeline ended without an answer")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import TypeAlias
 
-from ragopt.domain import TECHNIQUES, Outcome, Question, Savings, Tier, Usage
+from ragopt.domain import TECHNIQUES, Answer, Outcome, Question, Savings, Tier, Usage
 
 NANO = Decimal(1_000_000_000)
 LABELS = ("user", "team", "feature")
@@ -121,6 +121,11 @@ class AnswerRow:
 def payer_of(question: Question) -> Payer:
     """Return whom the question's cost is counted to."""
     return Payer(question.tenant, question.key_id, dict(question.labels), question.collection)
+
+
+def row_of(answer: Answer, question: Question, *, at: float) -> AnswerRow:
+    """Return the row of an answer that was given at a Unix time."""
+    return AnswerRow(answer.id, at, payer_of(question), answer.route.model, answer.savings)
 
 
 def dimensions(payer: Payer) -> Iterator[tuple[str, str]]:
