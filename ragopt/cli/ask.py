@@ -18,6 +18,7 @@ from ragopt.domain import Question
 from ragopt.errors import InvalidRequest, RagoptError
 from ragopt.events import Finished, TextReleased
 from ragopt.money.ledger import row_of
+from ragopt.pipeline import answer_id
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.telemetry import Trace
