@@ -26,6 +26,7 @@ from pydantic_settings import (
 from ragopt.domain import QueryKnobs, Tier
 from ragopt.errors import ConfigError
 from ragopt.providers.capabilities import Effort
+from ragopt.route_settings import RouteSettings, RoutingSettings
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -137,6 +138,10 @@ class Settings(BaseSettings):
     conversation_ttl_s: int = Field(default=30 * 86_400, ge=60, description="life of an idle conversation")
     drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
+    routing: RoutingSettings = Field(
+        default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"
+    )
+    routes: tuple[RouteSettings, ...] = Field(default=(), description="`[[routes]]`: rules, the first that matches decides")
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
@@ -217,6 +222,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
         raise ConfigError(f"{path}: {error}") from error
     refuse_unknown_variables()
     refuse_duplicate_models(settings.models)
+    refuse_unknown_targets(settings)
     return settings
 
 
@@ -239,3 +245,11 @@ def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:
     for name in names:
         if names.count(name) > 1 or name == "auto":
             raise ConfigError(f"models.{name}: the name is taken")
+
+
+def refuse_unknown_targets(settings: Settings) -> None:
+    """Raise `ConfigError` if a rule names a model that is not configured."""
+    names = [model.name for model in settings.models]
+    for number, rule in enumerate(settings.routes, start=1):
+        if rule.model is not None and rule.model not in names:
+            raise ConfigError(f"routes.{number}.model: no model is named {rule.model!r}")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
@@ -15,6 +16,7 @@ Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
 CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
+TIER_RANK: Mapping[Tier, int] = MappingProxyType({"simple": 0, "medium": 1, "complex": 2})
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
 # Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
 Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
@@ -64,7 +66,8 @@ class Question:
     """What a caller asks, with everything that decides the answer.
 
     `tenant` comes from the authenticated key. `text` is the last user message, `history` what came
-    before it, oldest first. `model` is `auto` or a configured name.
+    before it, oldest first. `model` is `auto` or a configured name. tier_floor, tier_ceiling: the tiers that
+    the key's route stays within. streamed: whether the caller reads the answer while it is written.
     """
 
     text: str
@@ -76,6 +79,9 @@ class Question:
     max_output_tokens: int | None = None
     cache: CacheMode = "on"
     labels: Mapping[str, str] = field(default_factory=dict)
+    tier_floor: Tier = "simple"
+    tier_ceiling: Tier = "complex"
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ class Passage:
 class Context:
     """The packed passages of a question; `tokens` counts their texts joined by blank lines.
 
-    `stopped_by` says why they are not more.
+    `stopped_by` says why they are not more. similarities: of the best hits to the question, best first, at
+    most ten, in [-1, 1], comparable across questions; () where that is not known.
     """
 
     question: str
@@ -123,6 +130,7 @@ class Context:
     passages: tuple[Passage, ...]
     generation: int
     stopped_by: Stop
+    similarities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from ragopt.providers.protocol import Prompt, TextDelta
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
+KEPT_SIMILARITIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,12 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The first half of an answer: everything up to the model call."""
+    """The first half of an answer: everything up to the model call. encoded: None where it is not known."""
 
     question: Question
     context: Context
     prompt: Prompt
+    encoded: EncodedQuestion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +231,17 @@ class Pipeline:
         context = await self._context(question, standalone, encoded=encoded, trace=trace)
         outcome = CacheOutcome("miss" if question.cache in ("on", "read_only") else "bypass")
         yield SourcesFound(context, outcome)
-        async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
+        prepared = self.prepare(question, context, encoded=encoded)
+        async with aclosing(self._answered(prepared, outcome, trace=trace)) as events:
             async for event in events:
                 # What was said with a history is that conversation's: it must not answer a stranger.
                 if isinstance(event, Finished) and question.cache in ("on", "write_only") and not question.history:
                     await self.cache.put(question, standalone, event.answer)
                 yield event
 
-    def prepare(self, question: Question, context: Context) -> Prepared:
-        """Return the first half of an answer, ready for a model."""
-        return Prepared(question, context, self.prompt(context, question.history))
+    def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
+        """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
+        return Prepared(question, context, self.prompt(context, question.history), encoded)
 
     def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
         """Return the whole answer of a completion."""
@@ -304,7 +307,19 @@ class Pipeline:
             passages=packed.passages,
             generation=retrieved.generation,
             stopped_by=packed.stopped_by,
+            similarities=similarities(ranked),
         )
+
+
+def similarities(ranked: Sequence[RankedHit]) -> tuple[float, ...]:
+    """Return the highest similarities among the hits, descending, at most ten.
+
+    Of a hit: the mean of late interaction and cosine, late interaction alone where it has no cosine.
+    """
+    alike = [
+        item.similarity if item.hit.dense is None else (item.similarity + item.hit.dense) / 2 for item in ranked
+    ]
+    return tuple(round(float(value), 4) for value in sorted(alike, reverse=True)[:KEPT_SIMILARITIES])
 
 
 NOTHING_FOUND = Generated(

@@ -42,7 +42,9 @@ from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
-from ragopt.stages.route import plan_route
+from ragopt.stages.route.difficulty import shipped_difficulty
+from ragopt.stages.route.gate import QualityGate
+from ragopt.stages.route.plan import RoutePlanner
 from ragopt.state.access import ping_redis
 from ragopt.state.conversations import Conversations
 from ragopt.state.idempotency import Idempotency
@@ -154,7 +156,15 @@ def pipeline_over(
 ) -> Pipeline:
     """Return the pipeline with its stages in place."""
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
-    plan = partial(plan_route, deployments=deployments, builtin=builtin)
+    plan = RoutePlanner(
+        deployments,
+        builtin,
+        settings=settings.routing,
+        rules=settings.routes,
+        difficulty=shipped_difficulty(),
+        gate=QualityGate(),
+        embedder=embedder.tag,
+    )
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from ragopt.domain import Attempt, Route, Usage
+from ragopt.domain import TIER_RANK, Attempt, Route, Usage
 from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError
 from ragopt.money.prices import Prices
 from ragopt.pipeline import ABSTENTION, Generated, Prepared
-from ragopt.providers.deployment import Deployment, Plan, Planner
+from ragopt.providers.deployment import Deployment, Gate, Plan, Planner
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import estimated_usage, total_usage
 from ragopt.telemetry import Trace
@@ -32,10 +32,12 @@ class GenerateWithFallback:
         Nothing is yielded until a model has delivered text, so that falling back is never seen.
         After that an error ends the answer as partial: two models are never spliced.
 
-        Raises: `UnknownModel`; `ProviderError`, of the kind of the last one, if every model failed.
+        A cheap model's answer is held until the plan's gate has passed it; one that fails goes up a tier.
+
+        Raises: `UnknownModel`, `ModelNotAllowed`; `ProviderError`, of the kind of the last one, if every model failed.
         """
         with trace.stage("route"):
-            plan = self._plan(prepared.question.model)
+            plan = self._plan(prepared)
         with trace.stage("generate"):
             limit = self._output_limit(prepared)
             run = _Run(prepared=prepared, plan=plan, trace=trace, prices=self._prices, max_output_tokens=limit)
@@ -46,6 +48,32 @@ class GenerateWithFallback:
     def _output_limit(self, prepared: Prepared) -> int:
         asked = prepared.question.max_output_tokens
         return self._max_output_tokens if asked is None else min(asked, self._max_output_tokens)
+
+
+@dataclass(slots=True)
+class Held:
+    """A cheap model's text while the gate has not passed it. flaw: why it never will, None while that is open."""
+
+    gate: Gate
+    prepared: Prepared
+    text: str = ""
+    flaw: str | None = None
+    open: bool = False
+
+    def passed(self, text: str, *, ended: bool) -> str:
+        """Return what may be released after `text`: all that was held once the gate has passed it, "" before.
+
+        The gate judges the opening of an answer that is streamed to the caller, else the whole answer.
+        """
+        if self.open or self.flaw:
+            return text if self.open else ""
+        self.text += text
+        if not ended and not (self.prepared.question.streamed and self.gate.ready(self.text)):
+            return ""
+        # An empty answer is a failure of the model, which falls back within its tier.
+        self.flaw = self.gate.flaw(self.text, self.prepared.context) if self.text.strip() else None
+        self.open = self.flaw is None
+        return self.text if self.open else ""
 
 
 @dataclass(slots=True)
@@ -63,6 +91,8 @@ class _Run:
     ended: Completed | ProviderError | None = None
     error: ProviderError | None = None
     started_s: float = field(default_factory=time.perf_counter)
+    held: Held | None = None
+    rejected: Deployment | None = None
 
     @property
     def delivered(self) -> bool:
@@ -71,13 +101,25 @@ class _Run:
 
     async def events(self) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield what the first model that delivers has to say. Raises: `ProviderError` if none does."""
-        for deployment in self.plan.deployments:
+        for at, deployment in enumerate(self.plan.deployments):
+            if self.rejected and not above(deployment, self.rejected):
+                continue
+            gated = any(above(later, deployment) for later in self.plan.deployments[at:])
+            self.held = Held(self.plan.gate, self.prepared) if self.plan.gate and gated else None
             async with aclosing(self.attempt(deployment)) as events:
                 async for event in events:
                     yield event
             if self.delivered:
                 return
-        raise self.failure()
+        if not self.rejected:
+            raise self.failure()
+        # No model above the rejected one delivers: what it has to say is better than an error.
+        self.held = None
+        async with aclosing(self.attempt(self.rejected)) as events:
+            async for event in events:
+                yield event
+        if not self.delivered:
+            raise self.failure()
 
     async def attempt(self, deployment: Deployment) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
@@ -87,6 +129,8 @@ class _Run:
             async for event in events:
                 if text := self.released(event):
                     yield TextDelta(text)
+                if self.held and self.held.flaw:
+                    break
         await self.settle(deployment, self.ended, ms=1000 * (time.perf_counter() - began_s))
         if self.delivered:
             # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
@@ -122,8 +166,9 @@ class _Run:
         """Return the text to release: white space before the answer is none of it. Keeps the terminal event."""
         if isinstance(event, Completed):
             self.ended = event
-            return ""
-        text = event.text if self.delivered else event.text.lstrip()
+        text = event.text if isinstance(event, TextDelta) else ""
+        text = self.held.passed(text, ended=isinstance(event, Completed)) if self.held else text
+        text = text if self.delivered else text.lstrip()
         if text and not self.delivered:
             self.trace.note(ttft_ms=round(1000 * (time.perf_counter() - self.started_s), 3))
         if text:
@@ -132,6 +177,12 @@ class _Run:
 
     async def settle(self, deployment: Deployment, ended: Completed | ProviderError, *, ms: float) -> None:
         """Keep what the attempt came to and what it used."""
+        if self.held and self.held.flaw:
+            self.rejected = deployment
+            known = ended.usage if isinstance(ended, Completed) else None
+            await self.spend(deployment, known or estimated_usage(self.prepared.prompt, self.held.text))
+            self.attempts.append(Attempt(deployment.name, "rejected", self.held.flaw, ms))
+            return
         if isinstance(ended, Completed) and not self.delivered:
             await self.spend(deployment, ended.usage)
             ended = ProviderProtocolError(f"{deployment.provider.name}: an empty answer ({ended.stop})")
@@ -178,3 +229,8 @@ class _Run:
         error = kind(f"no model answered ({failed})")
         error.__cause__ = self.error
         return error
+
+
+def above(one: Deployment, other: Deployment) -> bool:
+    """Return whether `one` is of a higher tier than `other`."""
+    return TIER_RANK[one.tier] > TIER_RANK[other.tier]
