@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import gate, page, quality, rerank
+from eval.cli import gate, page, quality, rerank, routing
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     quality.add_to(commands)
     rerank.add_to(commands)
+    routing.add_to(commands)
     add_bench(commands)
     add_crash(commands)
     add_fit_tokens(commands)

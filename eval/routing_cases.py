@@ -63,7 +63,9 @@ def gold_answers(folder: Path) -> dict[str, Gold]:
         if not isinstance(answers, list):
             raise DatasetError(f"{row.place}: `answers` must be a list")
         spans = tuple(answer for answer in answers if isinstance(answer, str))
-        prose = tuple(text for answer in answers if isinstance(answer, dict) and isinstance(text := answer.get("answer"), str))
+        prose = tuple(
+            text for answer in answers if isinstance(answer, dict) and isinstance(text := answer.get("answer"), str)
+        )
         if spans or prose:
             found[row.text("query_id")] = Gold(spans or prose, "span" if spans else "prose")
     return found

@@ -15,10 +15,14 @@ SENTENCE = re.compile(r"[^.!?]{40,260}[.!?](?=\s|$)")
 YEAR = re.compile(r"\b(?:1[0-9]{3}|20[0-9]{2})\b")
 NUMBER = re.compile(r"\b\d[\d,.]*\d\b|\b\d+\b")
 NAME = re.compile(r"(?<=[a-z,] )(?:[A-Z][a-z]+(?: [A-Z][a-z]+)+)")
-ASKING = {"year": ("in what year", "when"), "number": ("how many", "what number of"), "name": ("who or what", "which name")}
+ASKING = {
+    "year": ("in what year", "when"),
+    "number": ("how many", "what number of"),
+    "name": ("who or what", "which name"),
+}
 KINDS = (("year", YEAR), ("name", NAME), ("number", NUMBER))
 # Of the words of the sentence, about this share is kept: a real question does not repeat its source.
-KEPT_SHARE = 0.6
+KEPT_SHARE = 0.35
 
 
 def self_made(documents: Sequence[Document], *, count: int, seed: int) -> Iterator[tuple[Query, Gold]]:
@@ -45,6 +49,6 @@ def question_from(document: Document, rng: np.random.Generator) -> tuple[str, st
                 continue
             rest = f"{sentence[: match.start()]} {sentence[match.end() :]}".rstrip(".!? ").split()
             kept = [word for word in rest if rng.random() < KEPT_SHARE]
-            if len(kept) >= 4:
+            if len(kept) >= 3:
                 return f"{ASKING[kind][int(rng.integers(2))]} {' '.join(kept)}?", match.group()
     return None

@@ -141,7 +141,9 @@ class Settings(BaseSettings):
     routing: RoutingSettings = Field(
         default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"
     )
-    routes: tuple[RouteSettings, ...] = Field(default=(), description="`[[routes]]`: rules, the first that matches decides")
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(), description="`[[routes]]`: rules, the first that matches decides"
+    )
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'

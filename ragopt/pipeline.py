@@ -316,9 +316,7 @@ def similarities(ranked: Sequence[RankedHit]) -> tuple[float, ...]:
 
     Of a hit: the mean of late interaction and cosine, late interaction alone where it has no cosine.
     """
-    alike = [
-        item.similarity if item.hit.dense is None else (item.similarity + item.hit.dense) / 2 for item in ranked
-    ]
+    alike = [item.similarity if item.hit.dense is None else (item.similarity + item.hit.dense) / 2 for item in ranked]
     return tuple(round(float(value), 4) for value in sorted(alike, reverse=True)[:KEPT_SIMILARITIES])
 
 

@@ -22,7 +22,7 @@ from ragopt.errors import ConfigError
 from ragopt.stages.route.features import evidence_features, question_features
 
 SHIPPED_FILE = Path(__file__).parents[2] / "data" / "difficulty.json"
-SHIPPED_SHA256 = ""
+SHIPPED_SHA256 = "91812fb016644a53cb332319033e5a825698a3af1ca5388d6c33b8aae887f40e"
 # Longer or shorter than nearly all that the length was fitted to, a question is as if it were at the edge.
 MOST_DEVIATIONS = 3.0
 
@@ -64,9 +64,7 @@ class EvidenceHead:
 
     def log_odds(self, features: Mapping[str, float]) -> float:
         """Return the log-odds that a cheap model fails. Raises: `KeyError` for a feature that is missing."""
-        return self.bias + sum(
-            weight * (features[name] - self.means[name]) for name, weight in self.weights.items()
-        )
+        return self.bias + sum(weight * (features[name] - self.means[name]) for name, weight in self.weights.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,7 @@ class Difficulty:
         """Return the difficulty of a question for which passages were packed."""
         return probability(self.evidence.log_odds(self.features(context, history, embedding=embedding)))
 
-    def features(
-        self, context: Context, history: Sequence[Turn], *, embedding: FloatVector | None
-    ) -> dict[str, float]:
+    def features(self, context: Context, history: Sequence[Turn], *, embedding: FloatVector | None) -> dict[str, float]:
         """Return everything the evidence head may read, by name."""
         asked = context.standalone_question
         return {
@@ -114,6 +110,12 @@ def shipped_difficulty() -> Difficulty:
     if hashlib.sha256(data).hexdigest() != SHIPPED_SHA256:
         raise ConfigError(f"{SHIPPED_FILE}: not the file that ships with this version; install it again")
     return difficulty_from_json(data)
+
+
+def trained_sets() -> dict[str, str]:
+    """Return the digests, by name, of the sets that the scorer that ships was trained on."""
+    found: dict[str, str] = json.loads(SHIPPED_FILE.read_bytes())["trained_on"]
+    return found
 
 
 def difficulty_from_json(data: bytes) -> Difficulty:

@@ -12,7 +12,9 @@ from ragopt.pipeline import ABSTENTION
 MARKER = re.compile(r"\[(\d+(?:\s*,\s*\d+)*)\]")
 SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)|\n")
 # What stands in a prompt or a web page and never in an answer.
-FOREIGN = re.compile(r"</?passage\b|<!doctype html|<html\b|<\|[a-z_]+\|>|^\s*\{\s*\"(?:error|tool|function)\"", re.IGNORECASE)
+FOREIGN = re.compile(
+    r"</?passage\b|<!doctype html|<html\b|<\|[a-z_]+\|>|^\s*\{\s*\"(?:error|tool|function)\"", re.IGNORECASE
+)
 # A first sentence such as "Yes." is no claim yet: the opening goes on to one that is.
 OPENING_WORDS = 6
 
@@ -36,7 +38,11 @@ class QualityGate:
             return f"it is not an answer: it holds {found.group().strip()!r}"
         if text.lstrip().startswith(ABSTENTION):
             share = coverage(context)
-            return f"it abstains although the passages cover {share:.0%} of the question" if share >= self.covered else None
+            return (
+                f"it abstains although the passages cover {share:.0%} of the question"
+                if share >= self.covered
+                else None
+            )
         cited = {int(number) for match in MARKER.finditer(text) for number in match.group(1).split(",")}
         if not cited & {passage.n for passage in context.passages}:
             return "it claims without a citation" if not cited else "it cites passages that are not there"

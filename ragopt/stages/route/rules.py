@@ -9,7 +9,9 @@ from ragopt.domain import Question
 from ragopt.route_settings import RouteSettings, RouteWhen
 
 
-def first_match(rules: Sequence[RouteSettings], question: Question, *, score: float) -> tuple[int, RouteSettings] | None:
+def first_match(
+    rules: Sequence[RouteSettings], question: Question, *, score: float
+) -> tuple[int, RouteSettings] | None:
     """Return the first rule that the question meets with its number from 1, None if it meets none."""
     for number, rule in enumerate(rules, start=1):
         if meets(rule.when, question, score=score):
