@@ -9,12 +9,12 @@ it: whole domains are held out of the first kind of set, questions of the second
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from eval.datasets import digest_of, read_dataset
+from eval.datasets import Dataset, digest_of, read_dataset
 from eval.errors import DatasetError
 from eval.fit_routing import difficulty_of, rows_of, small_fails
 from eval.intervals import Interval, exact
@@ -40,9 +40,13 @@ MIN_SEGMENT = 20
 
 @dataclass(frozen=True, slots=True)
 class RoutingJob:
-    """What to measure: `limit` questions of a set with documents, None for all; `vectors` keeps embeddings."""
+    """What to measure: `limit` questions of a set with documents, None for all; `vectors` keeps embeddings.
+
+    documents: those that a question is about and this many others, drawn; None for all.
+    """
 
     limit: int | None = None
+    documents: int | None = None
     seed: int = 0
     vectors: Path | None = None
 
@@ -73,7 +77,8 @@ def scored_prompts(dataset: RoutingSet, vectors: Vector, *, scorer: Difficulty, 
     """Return the prompts of a set with recorded outcomes, scored by the general head."""
     seen = dataset.digest in trained_sets().values()
     if seen:
-        log_odds = unseen_difficulty(as_prompts(dataset, vectors), seed=seed)
+        unseen = unseen_difficulty(as_prompts(dataset, vectors), seed=seed)
+        log_odds = scorer.general.slope * unseen + scorer.general.intercept
     else:
         pairs = zip(dataset.texts, vectors.astype(np.float32), strict=True)
         log_odds = np.array([scorer.general.log_odds(text, vector) for text, vector in pairs])
@@ -89,12 +94,13 @@ def scored_prompts(dataset: RoutingSet, vectors: Vector, *, scorer: Difficulty, 
 
 async def scored_cases(folder: Path, job: RoutingJob, *, scorer: Difficulty) -> Scored:
     """Return the questions of a set with documents, scored by the evidence head."""
-    dataset, gold = read_dataset(folder), gold_answers(folder)
+    whole, gold = read_dataset(folder), gold_answers(folder)
+    dataset = whole if job.documents is None else with_fewer(whole, others=job.documents, seed=job.seed)
     queries = [query for query in dataset.queries if query.id in gold][: job.limit]
     if len(queries) < 2:
         raise DatasetError(f"{dataset.name}: fewer than two questions have a gold answer")
     cases = await recorded(dataset, gold, queries=queries)
-    seen = digest_of(dataset) in trained_sets().values()
+    seen = digest_of(whole) in trained_sets().values()
     return Scored(
         dataset.name,
         [case.question for case in cases],
@@ -110,6 +116,15 @@ async def scored_cases(folder: Path, job: RoutingJob, *, scorer: Difficulty) -> 
             "scorer": SEEN if seen else UNSEEN,
         },
     )
+
+
+def with_fewer(dataset: Dataset, *, others: int, seed: int) -> Dataset:
+    """Return the set with its judged documents and at most `others` more, drawn at random."""
+    judged = {document for grades in dataset.qrels.values() for document in grades}
+    rest = [document for document in dataset.documents if document.id not in judged]
+    drawn = {rest[at].id for at in np.random.default_rng(seed).permutation(len(rest))[:others].tolist()}
+    kept = tuple(document for document in dataset.documents if document.id in judged | drawn)
+    return replace(dataset, documents=kept)
 
 
 def unseen_cases(cases: Sequence[Recorded], scorer: Difficulty, *, seed: int) -> Vector:

@@ -1,4 +1,4 @@
-"""RAG questions with what came of them: is the gold answer in the packed context, and in the extractive answer?
+"""RAG questions with what came of them: is the gold answer in the packed context, and in the extractive answer.
 
 The outcomes are recorded once per question through the serving pipeline. A strong model is simulated as one
 that answers whatever its context holds, a cheap one as the extractive provider: quotes at no cost.

@@ -92,7 +92,7 @@ def interval(value: float, drawn: Vector) -> Interval:
 
 
 def resampled(n: int, *, seed: int) -> Sequence[NDArray[np.float64]]:
-    """Return how often each of n questions was drawn in each resample, [rows, n] a block, the same for the same seed."""
+    """Return blocks, float64 [rows, n], of how often each of n questions was drawn in each resample."""
     rng = np.random.default_rng(seed)
     rows = max(1, CELLS_AT_ONCE // n)
     sizes = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]

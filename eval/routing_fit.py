@@ -33,7 +33,7 @@ class Prompts:
 
     def part(self, chosen: NDArray[np.bool_]) -> Prompts:
         """Return the questions that are chosen."""
-        places = np.flatnonzero(chosen)
+        places: list[int] = np.flatnonzero(chosen).tolist()
         return Prompts(
             [self.texts[at] for at in places],
             [self.groups[at] for at in places],
@@ -70,12 +70,15 @@ def fit_general(prompts: Prompts, *, seed: int) -> GeneralHead:
 
 
 def unseen_difficulty(prompts: Prompts, *, seed: int) -> Vector:
-    """Return the log-odds of each question by a head that never saw its domain, float64 [n]."""
+    """Return the uncalibrated difficulty of each question by a head that never saw its domain, float64 [n].
+
+    Uncalibrated, because one calibration ships: it does not change the order, but ten of them would shuffle the folds.
+    """
     scores = np.zeros(len(prompts.texts))
     for test in folds(prompts.groups, seed=seed):
         head = fit_general(prompts.part(~test), seed=seed)
-        for at in np.flatnonzero(test):
-            scores[at] = head.log_odds(prompts.texts[at], prompts.vectors[at].astype(np.float32))
+        for at in np.flatnonzero(test).tolist():
+            scores[at] = head.standardised(prompts.texts[at], prompts.vectors[at].astype(np.float32))
     return scores
 
 

@@ -87,16 +87,31 @@ async def vectors_of(texts: Sequence[str], encode: Encode, *, kept: Path | None)
     Raises: `DatasetError` if the file holds the vectors of other texts.
     """
     digest = hashlib.sha256("\x00".join(texts).encode()).hexdigest()
-    if kept is not None and kept.is_file():
-        with np.load(kept, allow_pickle=False) as file:
-            if str(file["digest"]) != digest:
-                raise DatasetError(f"{kept}: the vectors of other texts; name another file")
-            return np.asarray(file["vectors"], np.float64)
+    if kept is not None and (found := kept_vectors(kept, digest)) is not None:
+        return found
     vectors = await encode(texts)
     if kept is not None:
-        with kept.open("wb") as out:
-            np.savez(out, vectors=vectors.astype(np.float32), digest=np.array(digest))
+        write_vectors(kept, vectors, digest=digest)
     return vectors
+
+
+def kept_vectors(path: Path, digest: str) -> Matrix | None:
+    """Return the vectors in a file, None if there is none. Raises: `DatasetError` if they are of other texts."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        if str(file["digest"]) != digest:
+            raise DatasetError(f"{path}: the vectors of other texts; name another file")
+        return np.asarray(file["vectors"], np.float64)
+
+
+def write_vectors(path: Path, vectors: Matrix, *, digest: str) -> None:
+    """Write the vectors for `kept_vectors`. Raises: `DatasetError` if the file cannot be written."""
+    try:
+        with path.open("wb") as out:
+            np.savez(out, vectors=vectors.astype(np.float32), digest=np.array(digest))
+    except OSError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 def as_prompts(dataset: RoutingSet, vectors: Matrix) -> Prompts:

@@ -229,7 +229,7 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
 
 def answering_digest(settings: Settings) -> str:
     """Return 16 hex digits that change with the models that answer and with what they may write."""
-    models = [model.model_dump(mode="json") for model in settings.models]
+    models = [model.model_dump(mode="json") for model in (*settings.models, *settings.routes, settings.routing)]
     canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

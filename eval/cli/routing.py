@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, add_sets
+from eval.cli.arguments import Commands, add_command, add_sets, positive
 from eval.cli.output import show
 
 
@@ -16,6 +16,7 @@ def add_to(commands: Commands) -> None:
     routing.epilog = "example: python -m eval routing --data shared/data/routellm_mmlu"
     add_sets(routing)
     add_vectors(routing)
+    routing.add_argument("--documents", type=positive, metavar="N", help="the judged documents and N others only")
     routing.set_defaults(command=run_routing)
     fit = add_command(commands, "fit-routing", "fit the difficulty scorer that ships")
     fit.epilog = "example: python -m eval fit-routing --data routellm_mmlu --data clapnq --out difficulty.json"
@@ -34,7 +35,7 @@ def run_routing(arguments: argparse.Namespace) -> int:
     """Measure set by set; return 1 if a set leaves nothing to route."""
     from eval.routing import RoutingJob, measure
 
-    job = RoutingJob(limit=arguments.limit, seed=arguments.seed, vectors=arguments.vectors)
+    job = RoutingJob(arguments.limit, documents=arguments.documents, seed=arguments.seed, vectors=arguments.vectors)
     return show([asyncio.run(measure(folder, job)) for folder in arguments.data], as_lines=arguments.json)
 
 

@@ -144,6 +144,9 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
         cache=body.cache,
         labels=body.labels.model_dump(exclude_none=True),
+        tier_floor=caller.tier_floor,
+        tier_ceiling=caller.tier_ceiling,
+        streamed=body.stream,
     )
 
 

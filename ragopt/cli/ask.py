@@ -66,7 +66,7 @@ def answer_remotely(remote: Remote, question: str, *, collection: str, quiet: bo
 
 async def answer_here(settings: Settings, question: str, *, collection: str, quiet: bool) -> Mapping[str, object]:
     """Return the whole answer of this process, which holds the data dir meanwhile; printed unless `quiet`."""
-    asked = Question(question, DEFAULT_TENANT, collection, knobs=settings.knobs())
+    asked = Question(question, DEFAULT_TENANT, collection, knobs=settings.knobs(), streamed=not quiet)
     with nullcontext() if settings.qdrant_url else DataDirLock(settings.data_dir):
         async with open_service(settings) as service:
             return await answered(service.pipeline, asked, quiet=quiet)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
+from ragopt.domain import TIER_RANK
 from ragopt.errors import NotFound
 from ragopt.state.keys import ApiKey, KeyStore
 from ragopt.state.redis_server import connect
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tenant", required=True, help="whose documents the key reaches")
     create.add_argument("--name", required=True, help="what the key is for")
     create.add_argument("--scopes", default="ingest,query", help="of ingest, query, admin (default: ingest,query)")
+    create.add_argument("--tier-floor", choices=TIER_RANK, default="simple", help="no route starts in a lower tier")
+    create.add_argument("--tier-ceiling", choices=TIER_RANK, default="complex", help="no route goes above this tier")
     listing = action("list", "list the keys", example="ragopt keys list")
     listing.add_argument("--tenant", help="the keys of one tenant only")
     revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
@@ -60,7 +63,8 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
     """Create a key and print it."""
     async with opened_keys(settings) as keys:
         scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
-        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes)
+        tiers = (arguments.tier_floor, arguments.tier_ceiling)
+        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes, tiers=tiers)
     if arguments.json:
         say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
         return
@@ -99,6 +103,8 @@ def key_json(key: ApiKey) -> dict[str, object]:
         "scopes": sorted(key.scopes),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
+        "tier_floor": key.tier_floor,
+        "tier_ceiling": key.tier_ceiling,
     }
 
 

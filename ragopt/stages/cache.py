@@ -127,6 +127,9 @@ def answer_key(question: Question, standalone: str, *, generation: int, scope: s
         question.knobs.digest(),
         question.model,
         question.max_output_tokens,
+        # A key that pays for better models is not answered with a cheap one's words.
+        question.tier_floor,
+        question.tier_ceiling,
         scope,
     ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()

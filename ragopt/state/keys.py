@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from ragopt.domain import TIER_RANK, Tier
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import redis_errors, redis_key
 
+ALL_TIERS: tuple[Tier, Tier] = ("simple", "complex")
 SCOPES = ("ingest", "query", "admin")
 DEFAULT_TENANT = "default"
 BOOTSTRAP_ID, LOCAL_ID = "bootstrap", "local"
@@ -37,7 +39,10 @@ KEYS = redis_key("keys")
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never."""
+    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never.
+
+    tier_floor, tier_ceiling: the tiers that its routes stay within.
+    """
 
     id: str
     tenant: str
@@ -45,6 +50,8 @@ class ApiKey:
     scopes: frozenset[str]
     created_at: float
     expires_at: float | None
+    tier_floor: Tier = "simple"
+    tier_ceiling: Tier = "complex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +86,29 @@ class KeyStore:
             self._trust(bootstrap.get_secret_value(), key_id=BOOTSTRAP_ID, tenant=DEFAULT_TENANT)
 
     async def create(
-        self, tenant: str, name: str, *, scopes: Iterable[str], expires_at: float | None = None
+        self,
+        tenant: str,
+        name: str,
+        *,
+        scopes: Iterable[str],
+        expires_at: float | None = None,
+        tiers: tuple[Tier, Tier] = ALL_TIERS,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its plain text, which is kept nowhere.
 
         Raises: `InvalidRequest` for a tenant or name that is empty, over 128 characters or not
-        printable, for no or unknown scopes, and for an `expires_at` that is not in the future.
+        printable, for no or unknown scopes, for an `expires_at` that is not in the future, and for `tiers`,
+        floor and ceiling, whose floor is above the ceiling.
         """
         created_at = self._now()
         tenant, name = valid_name("tenant", tenant), valid_name("name", name)
         granted = valid_scopes(scopes)
         if expires_at is not None and not created_at < expires_at < math.inf:
             raise InvalidRequest("expires_at: must be a time in the future, in Unix seconds")
+        if TIER_RANK[tiers[0]] > TIER_RANK[tiers[1]]:
+            raise InvalidRequest(f"tier_floor: {tiers[0]} is above the tier_ceiling, {tiers[1]}")
         while True:
-            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at)
+            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *tiers)
             plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
             with redis_errors():
                 if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
@@ -195,6 +211,8 @@ def record_to_json(record: KeyRecord) -> str:
             "scopes": sorted(key.scopes),
             "created_at": key.created_at,
             "expires_at": key.expires_at,
+            "tier_floor": key.tier_floor,
+            "tier_ceiling": key.tier_ceiling,
             "digest": record.digest,
         }
     )
@@ -210,5 +228,8 @@ def record_from_json(stored: bytes | str) -> KeyRecord:
         scopes=frozenset(fields["scopes"]),
         created_at=fields["created_at"],
         expires_at=fields["expires_at"],
+        # Keys of older versions have no tiers.
+        tier_floor=fields.get("tier_floor", "simple"),
+        tier_ceiling=fields.get("tier_ceiling", "complex"),
     )
     return KeyRecord(key, fields["digest"])

@@ -1,4 +1,4 @@
-"""How hard a question is: the calibrated probability, in [0, 1], that a cheap model fails.
+"""How hard a question is: the calibrated probability, in [0, 1], that a cheap model fails at it.
 
 Two heads. `general` reads the question alone: a linear map of its embedding and its length. `evidence` reads the
 features of the packed context, with what `general` says as one of them; it decides wherever there is a context.
@@ -46,12 +46,16 @@ class GeneralHead:
     length_intercept: float
 
     def log_odds(self, question: str, embedding: FloatVector | None) -> float:
-        """Return the log-odds that a cheap model fails; by length alone without an embedding."""
-        length = standardised_length(question, mean=self.length_mean, scale=self.length_scale)
+        """Return the log-odds that a cheap model fails where a strong one does not; by length without embedding."""
         if embedding is None:
+            length = standardised_length(question, mean=self.length_mean, scale=self.length_scale)
             return self.length_slope * length + self.length_intercept
+        return self.slope * self.standardised(question, embedding) + self.intercept
+
+    def standardised(self, question: str, embedding: FloatVector) -> float:
+        """Return the sum of both parts, in their standard deviations: what `slope` and `intercept` calibrate."""
         meaning = (float(embedding @ self.embedding) - self.embedding_mean) / self.embedding_scale
-        return self.slope * (meaning + length) + self.intercept
+        return meaning + standardised_length(question, mean=self.length_mean, scale=self.length_scale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
         for name, pattern in {
             "maths": r"[=^√∫Σ≤≥±%]|\\[a-z]+|\b(?:calculate|compute|solve|equation|sum|average|percent\w*|probability|"
             r"derivative|integral|matrix|ratio|per|total)\b",
-            "code": r"[{}`]|\b\w+\(\w*\)|\b(?:def|function|class|algorithm|python|java|sql|pseudocode|array|loop|code)\b",
-            "comparison": r"\b(?:than|compar\w+|differ\w*|versus|vs|between|both|similar\w*|contrast|better|worse|more|less|"
-            r"higher|lower|largest|smallest)\b",
+            "code": r"[{}`]|\b\w+\(\w*\)|\b(?:def|function|class|algorithm|python|java|sql|pseudocode|array|loop)\b",
+            "comparison": r"\b(?:than|compar\w+|differ\w*|versus|vs|between|both|similar\w*|contrast|better|worse|"
+            r"more|less|higher|lower|largest|smallest)\b",
             "negation": r"\b(?:not|except|false|never|incorrect|neither|nor|without|least|cannot|no)\b",
             "reason": r"\b(?:why|explain|because|cause[sd]?|reason|effects?|impact|imply|implies|therefore|infer\w*)\b",
             "hypothesis": r"\b(?:if|suppose|assum\w+|would|could|should|hypothe\w+|given that|according)\b",
