@@ -14,6 +14,7 @@ from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, ModelSettings, Settings
+from ragopt.route_settings import RouteSettings, RouteWhen, RoutingSettings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -51,6 +52,13 @@ MODELS_TEXT = """\
 Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models.md).
 """
 
+ROUTING_TEXT = """\
+## Routing fields
+
+The `[routing]` table of `ragopt.toml`, the `[[routes]]` entries, and what `when` of an entry may ask. See
+[Routing](routing.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -71,7 +79,7 @@ command prints what a program can read.
 | `ragopt serve --dev` | the same, with the sample corpus and a key for it: what `make run` does |
 | `ragopt ingest PATH… [--collection C] [--data-dir D] [--url U]` | ingest files and folders, with a progress bar |
 | `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
-| `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
+| `ragopt keys create --tenant T --name N [--scopes S] [--tier-floor T] [--tier-ceiling T]` | make an API key and print it once |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt doctor` | say what works on this machine and what does not |
@@ -79,11 +87,16 @@ command prints what a program can read.
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
+| `python -m eval routing --data DIR` | measure cost against quality of routing by difficulty |
+| `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
+
+
+ROUTING_KINDS: tuple[type[BaseModel], ...] = (RoutingSettings, RouteSettings, RouteWhen)
 
 
 def render() -> str:
@@ -95,6 +108,8 @@ def render() -> str:
         OTHER_VARIABLES,
         MODELS_TEXT,
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
+        ROUTING_TEXT,
+        *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,
@@ -136,7 +151,7 @@ def shown_default(field: FieldInfo) -> str:
     value = field.default
     if field.is_required():
         return "required"
-    if value is None or value in ("", ()) or isinstance(value, SecretStr):
+    if value is None or value in ("", ()) or isinstance(value, SecretStr | BaseModel):
         return "unset"
     if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:
         return f"`{value}` ({value // MEBIBYTE} MiB)"

@@ -22,7 +22,7 @@ from ragopt.errors import ConfigError
 from ragopt.stages.route.features import evidence_features, question_features
 
 SHIPPED_FILE = Path(__file__).parents[2] / "data" / "difficulty.json"
-SHIPPED_SHA256 = "91812fb016644a53cb332319033e5a825698a3af1ca5388d6c33b8aae887f40e"
+SHIPPED_SHA256 = "abefb4fc60b0434725e7e1b8b8f20a6dc9c22f7c968cbffd3d0a06af4020537f"
 # Longer or shorter than nearly all that the length was fitted to, a question is as if it were at the edge.
 MOST_DEVIATIONS = 3.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import as_bytes
-from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore
+from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore, record_from_json
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 
@@ -233,3 +234,28 @@ def test_an_expiry_that_is_no_future_time_is_refused(redis_url: str, expires_at:
             await KeyStore(redis, bootstrap=None).create("acme", "name", scopes=["query"], expires_at=expires_at)
 
     with_redis(redis_url, scenario)
+
+
+def test_a_key_keeps_its_tiers(redis_url: str) -> None:
+    """Floor and ceiling come back with the key; one that says nothing has every tier, a floor above is refused."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None)
+        key, plain = await store.create("acme", "trial", scopes=["query"], tiers=("simple", "medium"))
+        assert (key.tier_floor, key.tier_ceiling) == ("simple", "medium")
+        assert await KeyStore(redis, bootstrap=None).authenticate(plain) == key
+        other, _ = await store.create("acme", "full", scopes=["query"])
+        assert (other.tier_floor, other.tier_ceiling) == ("simple", "complex")
+        with pytest.raises(InvalidRequest, match="tier_floor: complex is above"):
+            await store.create("acme", "wrong", scopes=["query"], tiers=("complex", "simple"))
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_key_of_an_older_version_has_every_tier() -> None:
+    """Records written before keys had tiers are read."""
+    stored = json.dumps(
+        {"id": "1f0c9a2b", "tenant": "t", "name": "n", "scopes": [], "created_at": 1, "expires_at": None, "digest": "d"}
+    )
+    key = record_from_json(stored).key
+    assert (key.tier_floor, key.tier_ceiling) == ("simple", "complex")
