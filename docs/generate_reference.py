@@ -79,7 +79,7 @@ command prints what a program can read.
 | `ragopt serve --dev` | the same, with the sample corpus and a key for it: what `make run` does |
 | `ragopt ingest PATH… [--collection C] [--data-dir D] [--url U]` | ingest files and folders, with a progress bar |
 | `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
-| `ragopt keys create --tenant T --name N [--scopes S] [--tier-floor T] [--tier-ceiling T]` | make an API key and print it once |
+| `ragopt keys create --tenant T --name N [--scopes S] [--tier-floor T] …` | make an API key and print it once |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt doctor` | say what works on this machine and what does not |

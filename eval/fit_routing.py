@@ -6,6 +6,7 @@ questions over documents: how far do the packed context and the extractive answe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,8 +43,35 @@ class FitRoutingJob:
     vectors: Path | None = None
 
 
-async def run(job: FitRoutingJob, out: Path) -> Report:
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What was fitted, and to what. trained_on: digests of the sets by name. prompts: how many had no context."""
+
+    scorer: Difficulty
+    trained_on: Mapping[str, str]
+    prompts: int
+    cases: Sequence[Recorded]
+
+
+def run(job: FitRoutingJob, out: Path) -> Report:
     """Fit, write `out`, and return what was fitted to. Raises: `EvaluationError`, `DatasetError`."""
+    fitted = asyncio.run(fit(job))
+    try:
+        out.write_text(difficulty_to_json(fitted.scorer, trained_on=fitted.trained_on) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"{out}: {error}") from error
+    return Report(
+        job="fit-routing",
+        set="+".join(folder.resolve().name for folder in job.folders),
+        n=fitted.prompts + len(fitted.cases),
+        seed=job.seed,
+        config={"out": str(out), "sha256": file_sha256(out), "embedder": fitted.scorer.embedder},
+        metrics={"prompts": exact(fitted.prompts), **shares(fitted.cases, seed=job.seed)},
+    )
+
+
+async def fit(job: FitRoutingJob) -> Fit:
+    """Return the scorer fitted to the job's folders. Raises: `EvaluationError`, `DatasetError`."""
     with_models = [folder for folder in job.folders if is_routing_set(folder)]
     if len(with_models) != 1 or len(job.folders) < 2:
         raise EvaluationError("name one folder with `routing.jsonl` and at least one with questions and answers")
@@ -53,25 +81,16 @@ async def run(job: FitRoutingJob, out: Path) -> Report:
     scorer = Difficulty(general, EvidenceHead({}, {}, 0.0), model_files("").sha256[:16])
     trained_on = {prompts.name: prompts.digest}
     cases: list[Recorded] = []
+    sets: list[str] = []
     for folder in job.folders:
         if not is_routing_set(folder):
             dataset = read_dataset(folder)
             cases += await recorded_for(folder, dataset, limit=job.limit, seed=job.seed)
+            sets += [dataset.name] * (len(cases) - len(sets))
             if not takes_self_made(dataset):
                 trained_on[dataset.name] = digest_of(dataset)
-    fitted = replace(scorer, evidence=fit_evidence(rows_of(cases, scorer), small_fails(cases)))
-    try:
-        out.write_text(difficulty_to_json(fitted, trained_on=trained_on) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{out}: {error}") from error
-    return Report(
-        job="fit-routing",
-        set="+".join(folder.resolve().name for folder in job.folders),
-        n=len(prompts.texts) + len(cases),
-        seed=job.seed,
-        config={"out": str(out), "sha256": file_sha256(out), "embedder": fitted.embedder},
-        metrics={"prompts": exact(len(prompts.texts)), **shares(cases, seed=job.seed)},
-    )
+    evidence = fit_evidence(rows_of(cases, scorer), small_fails(cases), sets=sets)
+    return Fit(replace(scorer, evidence=evidence), trained_on, prompts=len(prompts.texts), cases=cases)
 
 
 async def recorded_for(folder: Path, dataset: Dataset, *, limit: int | None, seed: int) -> list[Recorded]:

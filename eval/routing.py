@@ -132,7 +132,8 @@ def unseen_cases(cases: Sequence[Recorded], scorer: Difficulty, *, seed: int) ->
     rows, fails = rows_of(cases, scorer), small_fails(cases)
     found = np.zeros(len(cases))
     for test in folds([case.id for case in cases], seed=seed):
-        head = fit_evidence([row for row, held in zip(rows, test, strict=True) if not held], fails[~test])
+        train = [row for row, held in zip(rows, test, strict=True) if not held]
+        head = fit_evidence(train, fails[~test], sets=[""] * len(train))
         for at in np.flatnonzero(test):
             found[at] = probability(head.log_odds(rows[at]))
     return found

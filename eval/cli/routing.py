@@ -44,4 +44,4 @@ def run_fit_routing(arguments: argparse.Namespace) -> int:
     from eval.fit_routing import FitRoutingJob, run
 
     job = FitRoutingJob(tuple(arguments.data), limit=arguments.limit, seed=arguments.seed, vectors=arguments.vectors)
-    return show([asyncio.run(run(job, arguments.out))], as_lines=arguments.json)
+    return show([run(job, arguments.out)], as_lines=arguments.json)

@@ -83,11 +83,21 @@ def test_logistic_regression_recovers_its_probabilities() -> None:
 def test_evidence_head_leaves_out_what_never_varies() -> None:
     """A constant feature has no weight, a telling one has its sign."""
     rows = [{"coverage": at / 100, "constant": 1.0} for at in range(100)]
-    head = fit_evidence(rows, np.array([1 - at / 100 for at in range(100)]))
+    head = fit_evidence(rows, np.array([1 - at / 100 for at in range(100)]), sets=["a"] * 100)
     assert set(head.weights) == {"coverage"}
     assert head.weights["coverage"] < 0
     with pytest.raises(EvaluationError, match="no question"):
-        fit_evidence([], np.zeros(0))
+        fit_evidence([], np.zeros(0), sets=[])
+
+
+def test_what_tells_the_sets_apart_is_not_difficulty() -> None:
+    """Within both sets more coverage is easier, though the set with more of it is the harder one."""
+    rng = np.random.default_rng(0)
+    coverage = np.concatenate([rng.uniform(0, 0.5, 500), rng.uniform(0.5, 1, 500)])
+    fails = np.clip(np.concatenate([0.3 - coverage[:500] / 2, 1.2 - coverage[500:] / 2]), 0, 1)
+    rows = [{"coverage": float(value)} for value in coverage]
+    assert fit_evidence(rows, fails, sets=["easy"] * 500 + ["hard"] * 500).weights["coverage"] < 0
+    assert fit_evidence(rows, fails, sets=["all"] * 1_000).weights["coverage"] > 0
 
 
 @pytest.mark.parametrize(

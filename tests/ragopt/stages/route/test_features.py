@@ -50,7 +50,9 @@ def test_demands_are_seen(feature: str, more: str, less: str) -> None:
 
 def test_evidence_features_of_a_context() -> None:
     """Coverage counts the question's topic words over all passages, over the best one and over its best sentence."""
-    first = passage("Green tea calms. Coffee wakes people.", n=1, sentences=("Green tea calms.", "Coffee wakes people."))
+    first = passage(
+        "Green tea calms. Coffee wakes people.", n=1, sentences=("Green tea calms.", "Coffee wakes people.")
+    )
     context = replace(
         context_of(first, passage("Tea was traded in 1700 and 1800.", n=2), question="Which tea wakes traded people?"),
         similarities=(0.8, 0.6),

@@ -68,7 +68,9 @@ def asked(model: str = "auto", *, floor: Tier = "simple", ceiling: Tier = "compl
 
 def hard(log_odds: float) -> Prepared:
     """Return a question whose embedding has this log-odds, length aside."""
-    encoded = EncodedQuestion(np.array([log_odds, 0], np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+    encoded = EncodedQuestion(
+        np.array([log_odds, 0], np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+    )
     return replace(asked(), encoded=encoded)
 
 
