@@ -22,7 +22,7 @@ from ragopt.errors import ConfigError
 from ragopt.stages.route.features import evidence_features, question_features
 
 SHIPPED_FILE = Path(__file__).parents[2] / "data" / "difficulty.json"
-SHIPPED_SHA256 = "abefb4fc60b0434725e7e1b8b8f20a6dc9c22f7c968cbffd3d0a06af4020537f"
+SHIPPED_SHA256 = "6ed6e7bb3385edb82aa80af170132fb72976842674a91652870a32fb97c4d5a1"
 # Longer or shorter than nearly all that the length was fitted to, a question is as if it were at the edge.
 MOST_DEVIATIONS = 3.0
 
