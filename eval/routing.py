@@ -32,10 +32,12 @@ from eval.routing_sets import (
     vectors_of,
 )
 from ragopt.stages.route.difficulty import Difficulty, probability, shipped_difficulty, trained_sets
+from ragopt.stages.route.features import question_features
 
 SEEN, UNSEEN = "cross-fitted: every part scored by heads that never saw it", "shipped"
 CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MIN_SEGMENT = 20
+DEMANDS = ("comparison", "amount", "reason", "yes_or_no", "manner", "fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ async def scored_cases(folder: Path, job: RoutingJob, *, scorer: Difficulty) -> 
     return Scored(
         dataset.name,
         [case.question for case in cases],
-        [case.segment for case in cases],
+        [case.segment or demand_of(case.question) for case in cases],
         Outcomes(
             np.array([case.in_extractive for case in cases], np.float64),
             np.array([case.in_context for case in cases], np.float64),
@@ -116,6 +118,12 @@ async def scored_cases(folder: Path, job: RoutingJob, *, scorer: Difficulty) -> 
             "scorer": SEEN if seen else UNSEEN,
         },
     )
+
+
+def demand_of(question: str) -> str:
+    """Return what a question asks for: the segment of a set that has none."""
+    features = question_features(question)
+    return next((name for name in DEMANDS if features[name] > 0), "other")
 
 
 def with_fewer(dataset: Dataset, *, others: int, seed: int) -> Dataset:

@@ -12,7 +12,7 @@ import pytest
 
 from eval.errors import DatasetError, EvaluationError
 from eval.report import Report
-from eval.routing import RoutingJob, measure
+from eval.routing import RoutingJob, demand_of, measure
 from eval.routing_cases import Gold, gold_answers, holds
 from eval.routing_curve import Outcomes, order_metrics
 from eval.routing_fit import Matrix, Prompts, fit_evidence, folds, logistic, unseen_difficulty
@@ -202,3 +202,20 @@ def test_a_wrong_routing_set_names_the_line(tmp_path: Path, line: str, message: 
     (tmp_path / "routing.jsonl").write_text(line + "\n")
     with pytest.raises(DatasetError, match=message):
         read_routing_set(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("question", "demand"),
+    [
+        ("Which is larger, tea or rice, compared by weight?", "comparison"),
+        ("How many teas are there?", "amount"),
+        ("Why is tea green?", "reason"),
+        ("Is tea green?", "yes_or_no"),
+        ("How is tea made?", "manner"),
+        ("Who made tea?", "fact"),
+        ("Name a tea", "other"),
+    ],
+)
+def test_questions_without_a_domain_are_parted_by_what_they_ask(question: str, demand: str) -> None:
+    """The first demand that is seen names the segment."""
+    assert demand_of(question) == demand

@@ -10,7 +10,8 @@ from ragopt.evidence import overlap, words
 from ragopt.pipeline import ABSTENTION
 
 MARKER = re.compile(r"\[(\d+(?:\s*,\s*\d+)*)\]")
-SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s)|\n")
+# Its citation may stand behind the full stop: a sentence has ended where the next one begins.
+SENTENCE_END = re.compile(r"(?:[.!?][\"')]*(?:\s*\[\d+(?:\s*,\s*\d+)*\])*\s+|\n+)(?=[^\s\[])")
 # What stands in a prompt or a web page and never in an answer.
 FOREIGN = re.compile(
     r"</?passage\b|<!doctype html|<html\b|<\|[a-z_]+\|>|^\s*\{\s*\"(?:error|tool|function)\"", re.IGNORECASE

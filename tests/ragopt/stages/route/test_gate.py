@@ -44,7 +44,11 @@ def test_an_abstention_passes_unless_the_passages_cover_the_question() -> None:
     ("text", "ready"),
     [
         ("Cats sleep sixteen hours a day [1].", False),
-        ("Cats sleep sixteen hours a day [1]. ", True),
+        ("Cats sleep sixteen hours a day [1]. ", False),
+        ("Cats sleep sixteen hours a day [1]. They", True),
+        ("Cats sleep sixteen hours a day. [", False),
+        ("Cats sleep sixteen hours a day. [1] T", True),
+        ("- Cats sleep sixteen hours a day [1]\n- T", True),
         ("Yes. ", False),
         ("Yes. Cats sleep sixteen hours a", False),
         ("Yes. Cats sleep sixteen hours a day [1]. They", True),
