@@ -17,7 +17,7 @@ from indexes.library import Library
 from indexes.records import Document, IndexKnobs
 from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
-from ragopt.pipeline import ABSTENTION, Generate, Generated, Pipeline, Prepared
+from ragopt.pipeline import ABSTENTION, Generate, Generated, Pipeline, Prepared, similarities
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
@@ -28,7 +28,7 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens, count_tokens_batch
-from tests.fakes import WordEncoder
+from tests.fakes import WordEncoder, ranked_hit
 
 FEES = Document("fees", "The late fee is eight dollars. Refunds take ten days. Cats are not allowed.", "Fees")
 ROUTE = Route("fake", "fake", "simple", None, "the only one", ())
@@ -204,3 +204,14 @@ def test_embedding_and_cache_lookup_run_side_by_side(tmp_path: Path) -> None:
     stages = sum(ms for name, ms in timings.items() if name not in ("overlap", "other", "total"))
     assert stages - timings["overlap"] + timings["other"] == pytest.approx(timings["total"], abs=0.01)
     assert timings["overlap"] > 0
+
+
+def test_similarities_are_the_ten_best_in_order() -> None:
+    """The mean of late interaction and cosine, late interaction alone where a hit has no cosine."""
+    hits = [ranked_hit("text", score=at / 20, n=at) for at in range(12)]
+    found = similarities(hits)
+    assert len(found) == 10
+    assert found == tuple(sorted(found, reverse=True))
+    assert found[0] == pytest.approx((11 / 20 + 0.5) / 2, abs=1e-4)
+    alone = replace(hits[0], hit=replace(hits[0].hit, dense=None), similarity=0.7)
+    assert similarities([alone]) == (0.7,)

@@ -109,6 +109,8 @@ def test_case_width_and_white_space_do_not_matter(redis_url: str) -> None:
         replace(QUESTION, knobs=QueryKnobs(top_k=51)),
         replace(QUESTION, model="small"),
         replace(QUESTION, max_output_tokens=100),
+        replace(QUESTION, tier_floor="medium"),
+        replace(QUESTION, tier_ceiling="medium"),
     ],
 )
 def test_whatever_decides_the_answer_decides_the_entry(redis_url: str, other: Question) -> None:
