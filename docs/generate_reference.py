@@ -13,15 +13,9 @@ from pydantic.fields import FieldInfo
 from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
-from ragopt.config import (
-    MEBIBYTE,
-    BaselineSettings,
-    BudgetSettings,
-    ModelSettings,
-    ResilienceSettings,
-    Settings,
-    TargetSettings,
-)
+from ragopt.config import MEBIBYTE, ModelSettings, ResilienceSettings, Settings
+from ragopt.money_settings import BaselineSettings, BudgetSettings, TargetSettings
+from ragopt.route_settings import RouteSettings, RouteWhen, RoutingSettings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -86,6 +80,13 @@ TARGETS_TEXT = """\
 The table `[targets]` of `ragopt.toml` takes these fields. See [Costs](costs.md).
 """
 
+ROUTING_TEXT = """\
+## Routing fields
+
+The `[routing]` table of `ragopt.toml`, the `[[routes]]` entries, and what `when` of an entry may ask. See
+[Routing](routing.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -108,6 +109,7 @@ command prints what a program can read.
 | `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
 | `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
 | `ragopt keys create … [--team T] [--feature F] [--trusted-labels]` | make a key that pins or vouches for labels |
+| `ragopt keys create … [--tier-floor T] [--tier-ceiling T]` | make a key whose routes stay within tiers |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt doctor` | say what works on this machine and what does not |
@@ -115,6 +117,8 @@ command prints what a program can read.
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
+| `python -m eval routing --data DIR` | measure cost against quality of routing by difficulty |
+| `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
@@ -122,6 +126,9 @@ command prints what a program can read.
 | `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
+
+
+ROUTING_KINDS: tuple[type[BaseModel], ...] = (RoutingSettings, RouteSettings, RouteWhen)
 
 
 def render() -> str:
@@ -141,6 +148,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(BaselineSettings)),
         TARGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
+        ROUTING_TEXT,
+        *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,

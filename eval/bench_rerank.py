@@ -16,7 +16,7 @@ from eval.bench_texts import BenchTexts
 from eval.intervals import Interval, bootstrap, percentile_of
 from eval.report import ConfigValue, Report
 from indexes.ingest import TextEncoder
-from ragopt.pipeline import Retrieved
+from ragopt.results import Retrieved
 from ragopt.stages.rerank.late_interaction import late_interaction
 from ragopt.telemetry import Trace
 

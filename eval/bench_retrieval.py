@@ -24,7 +24,7 @@ from eval.report import ConfigValue, Report
 from indexes.ingest import TextEncoder
 from indexes.library import Library
 from indexes.records import EncodedQuestion
-from ragopt.pipeline import Retrieved
+from ragopt.results import Retrieved
 from ragopt.stages.rerank.late_interaction import late_interaction
 from ragopt.telemetry import Trace
 

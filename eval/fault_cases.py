@@ -13,12 +13,12 @@ from eval.stub.faults import ENDLESS, FAULTS
 from eval.stub.replying import FOREIGN, HUGE_BYTES, REFUSAL
 from ragopt.domain import Context, Passage, Question
 from ragopt.errors import BudgetSpent, ProviderError
-from ragopt.pipeline import Generated, Prepared
 from ragopt.prompt import build_prompt
 from ragopt.providers.call import ModelCaller
 from ragopt.providers.capabilities import Capabilities
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.protocol import Provider, TextDelta
+from ragopt.results import Generated, Prepared
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 

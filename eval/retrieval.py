@@ -25,7 +25,8 @@ from indexes.records import Hit
 from ragopt.config import Settings
 from ragopt.domain import Question
 from ragopt.errors import RagoptError
-from ragopt.pipeline import Pipeline, RankedHit
+from ragopt.pipeline import Pipeline
+from ragopt.results import RankedHit
 from ragopt.telemetry import Trace
 
 # System to document ids, best first, each once.

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,9 +25,11 @@ from pydantic_settings import (
 )
 
 from ragopt.domain import FusionMethod, QueryKnobs, Tier
-from ragopt.errors import ConfigError, WhenSpent
+from ragopt.errors import ConfigError
+from ragopt.money_settings import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.providers.capabilities import Effort
+from ragopt.route_settings import RouteSettings, RoutingSettings
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -111,55 +113,6 @@ class ResilienceSettings(BaseModel):
     breaker_window_s: float = Field(default=30, gt=0, description="seconds over which that share is counted")
 
 
-class BudgetSettings(BaseModel):
-    """One `[[budgets]]` entry of ragopt.toml: what may be spent in USD, per UTC day and per UTC month."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    scope: Literal["tenant", "key", "user", "team", "feature"] = Field(description="what is counted together")
-    name: str = Field(default="*", min_length=1, description="whose budget it is; `*`: each one's own")
-    tenant: str = Field(default="*", min_length=1, description="whose keys it is for; `*`: each tenant apart")
-    usd_per_day: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC day")
-    usd_per_month: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False, description="most per UTC month")
-    when_spent: WhenSpent = Field(default="cheaper_tier", description="what is left once it is spent")
-
-    @model_validator(mode="after")
-    def limits_something(self) -> BudgetSettings:
-        """Return the entry if it holds a limit."""
-        if self.usd_per_day is None and self.usd_per_month is None:
-            raise ValueError("needs usd_per_day, usd_per_month or both")
-        return self
-
-
-class BaselineSettings(BaseModel):
-    """`[baseline]`: what savings are counted against."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    chunk_tokens: int = Field(default=800, ge=1, description="size of its chunks")
-    overlap: int = Field(default=400, ge=0, description="how much of a chunk the next one repeats")
-    top_k: int = Field(default=5, ge=1, description="chunks in its prompt")
-    model: str = Field(default="", description="a configured name; empty: the first model of the highest tier")
-
-    @model_validator(mode="after")
-    def advances(self) -> BaselineSettings:
-        """Return the settings if a chunk is more than what it repeats."""
-        if self.overlap >= self.chunk_tokens:
-            raise ValueError("overlap must be less than chunk_tokens")
-        return self
-
-
-class TargetSettings(BaseModel):
-    """`[targets]`: what the operator aims at; beyond a target there is an alarm."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    cost_per_answer_usd: Decimal | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="alarm where a day's answers cost more on average"
-    )
-    cost_drift: Decimal = Field(
-        default=Decimal("1.5"), gt=1, allow_inf_nan=False, description="alarm over this many times the median day"
-    )
-    min_answers: int = Field(default=20, ge=1, description="days with fewer answers are not judged")
-
-
 class Settings(BaseSettings):
     """Every setting of the service; each is also `RAGOPT_` + its name in capitals."""
 
@@ -226,6 +179,12 @@ class Settings(BaseSettings):
         default=BaselineSettings(), description="`[baseline]`: what savings are counted against"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
+    routing: RoutingSettings = Field(
+        default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"
+    )
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(), description="`[[routes]]`: rules, the first that matches decides"
+    )
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
@@ -309,6 +268,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_duplicate_models(settings.models)
     refuse_unknown_baseline(settings)
     refuse_duplicate_budgets(settings.budgets)
+    refuse_unknown_targets(settings)
     return settings
 
 
@@ -346,3 +306,11 @@ def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:
     for name in names:
         if names.count(name) > 1 or name == "auto":
             raise ConfigError(f"models.{name}: the name is taken")
+
+
+def refuse_unknown_targets(settings: Settings) -> None:
+    """Raise `ConfigError` if a rule names a model that is not configured."""
+    names = [model.name for model in settings.models]
+    for number, rule in enumerate(settings.routes, start=1):
+        if rule.model is not None and rule.model not in names:
+            raise ConfigError(f"routes.{number}.model: no model is named {rule.model!r}")

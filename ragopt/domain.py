@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
 Span: TypeAlias = tuple[int, int]
@@ -16,6 +17,7 @@ Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
 CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
+TIER_RANK: Mapping[Tier, int] = MappingProxyType({"simple": 0, "medium": 1, "complex": 2})
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
 # Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
 Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
@@ -80,7 +82,8 @@ class Question:
     before it, oldest first. `model` is `auto` or a configured name. `filter`: metadata keys, each with
     the values of which a document must have one; {} for every document. `labels` attribute the cost to a user, a
     team and a feature; `trusted_labels` are those of them that the key vouches for. `key_id` is of the key that
-    asked, `answer_id` what the answer will be called; "" lets the pipeline choose.
+    asked, `answer_id` what the answer will be called; "" lets the pipeline choose. tier_floor, tier_ceiling: the
+    tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
     """
 
     text: str
@@ -96,6 +99,9 @@ class Question:
     trusted_labels: frozenset[str] = frozenset()
     key_id: str = ""
     answer_id: str = ""
+    tier_floor: Tier = "simple"
+    tier_ceiling: Tier = "complex"
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,8 @@ class Passage:
 class Context:
     """The packed passages of a question; `tokens` counts their texts joined by blank lines.
 
-    `stopped_by` says why they are not more.
+    `stopped_by` says why they are not more. similarities: of the best hits to the question, best first, at
+    most ten, in [-1, 1], comparable across questions; () where that is not known.
     """
 
     question: str
@@ -143,6 +150,7 @@ class Context:
     passages: tuple[Passage, ...]
     generation: int
     stopped_by: Stop
+    similarities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

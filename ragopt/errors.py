@@ -5,6 +5,7 @@ RagoptError
 ├── InvalidRequest            well formed, but cannot be served
 │   ├── QuestionTooLong
 │   ├── UnknownModel
+│   ├── ModelNotAllowed       the key does not reach up to the model's tier
 │   └── PayloadTooLarge
 ├── AuthError
 │   ├── MissingKey
@@ -74,6 +75,12 @@ class UnknownModel(InvalidRequest):
     """`model` is neither `auto` nor a configured name."""
 
     code = "unknown_model"
+
+
+class ModelNotAllowed(InvalidRequest):
+    """The key's ceiling is below the model's tier."""
+
+    code = "model_not_allowed"
 
 
 class PayloadTooLarge(InvalidRequest):

@@ -14,87 +14,26 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from indexes.records import EncodedQuestion, Hit
+from indexes.records import EncodedQuestion
 from ragopt.domain import (
     PASSAGE_SEPARATOR,
     Answer,
-    BilledCall,
     CacheOutcome,
-    Citation,
     Context,
-    Passage,
     QueryKnobs,
     Question,
     Route,
     Savings,
-    Stop,
     Turn,
     Usage,
 )
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.providers.protocol import Prompt, TextDelta
+from ragopt.results import Cited, Generated, Packed, Prepared, RankedHit, Retrieved
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """Fused hits, best first, of one committed generation of the collection."""
-
-    question: EncodedQuestion
-    hits: tuple[Hit, ...]
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class RankedHit:
-    """A hit with its rerank score, higher is better, comparable within one list.
-
-    similarity: late interaction's estimate of how alike question and chunk are, in [-1, 1], comparable
-    across questions. unit_scores: the same for each of its units alone, in order.
-    """
-
-    hit: Hit
-    score: float
-    similarity: float
-    unit_scores: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Numbered passages within a budget, and why they are not more."""
-
-    passages: tuple[Passage, ...]
-    stopped_by: Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The first half of an answer: everything up to the model call."""
-
-    question: Question
-    context: Context
-    prompt: Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`."""
-
-    route: Route
-    usage: Usage
-    partial: bool
-    abstained: bool
-    billed: tuple[BilledCall, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cited:
-    """An answer text after citation checking."""
-
-    text: str
-    citations: tuple[Citation, ...]
+KEPT_SIMILARITIES = 10
 
 
 class Rewrite(Protocol):
@@ -242,16 +181,17 @@ class Pipeline:
         yield SourcesFound(context, outcome)
         # What was said with a history is that conversation's: it must not answer a stranger.
         keeps = question.cache in ("on", "write_only") and not question.history
-        async with aclosing(self._answered(self.prepare(question, context), outcome, trace=trace)) as events:
+        prepared = self.prepare(question, context, encoded=encoded)
+        async with aclosing(self._answered(prepared, outcome, trace=trace)) as events:
             async for event in events:
                 # What a spent budget left is a lesser answer, and not everybody's.
                 if isinstance(event, Finished) and keeps and "afford" not in trace.fallbacks:
                     await self.cache.put(question, standalone, event.answer)
                 yield event
 
-    def prepare(self, question: Question, context: Context) -> Prepared:
-        """Return the first half of an answer, ready for a model."""
-        return Prepared(question, context, self.prompt(context, question.history))
+    def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
+        """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
+        return Prepared(question, context, self.prompt(context, question.history), encoded)
 
     async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
         """Return the whole answer of a completion, with what it saved."""
@@ -318,7 +258,17 @@ class Pipeline:
             passages=packed.passages,
             generation=retrieved.generation,
             stopped_by=packed.stopped_by,
+            similarities=similarities(ranked),
         )
+
+
+def similarities(ranked: Sequence[RankedHit]) -> tuple[float, ...]:
+    """Return the highest similarities among the hits, descending, at most ten.
+
+    Of a hit: the mean of late interaction and cosine, late interaction alone where it has no cosine.
+    """
+    alike = [item.similarity if item.hit.dense is None else (item.similarity + item.hit.dense) / 2 for item in ranked]
+    return tuple(round(float(value), 4) for value in sorted(alike, reverse=True)[:KEPT_SIMILARITIES])
 
 
 NOTHING_FOUND = Generated(

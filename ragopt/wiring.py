@@ -18,7 +18,6 @@ from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import ModelSettings, ResilienceSettings, Settings, cache_dir, hub_cache_dir, runtime_dir
-from ragopt.domain import Answer, Question
 from ragopt.errors import ConfigError, RagoptError
 from ragopt.money.prices import Prices, table_version
 from ragopt.money.savings import SavingsCounter
@@ -36,7 +35,7 @@ from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
 from ragopt.stages.afford import GenerateWithinBudget
-from ragopt.stages.cache import RedisAnswerCache
+from ragopt.stages.cache import NoCache, RedisAnswerCache
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.stages.pack import Packer
@@ -47,7 +46,9 @@ from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
-from ragopt.stages.route import plan_route
+from ragopt.stages.route.difficulty import shipped_difficulty
+from ragopt.stages.route.gate import QualityGate
+from ragopt.stages.route.plan import RoutePlanner
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.conversations import Conversations
@@ -66,17 +67,6 @@ BUILTIN_TIMEOUT_S = 30.0
 LOAD_FIELDS = {"rpm", "tpm", "max_concurrent", "group"}
 QUOTED = "answering from the passages"
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
-
-
-class NoCache:
-    """The answer cache of a pipeline without Redis, or whose cache is turned off: it never has anything."""
-
-    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:  # noqa: ARG002
-        """Return None."""
-        return None
-
-    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
-        """Keep nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +163,17 @@ def pipeline_over(
     """Return the pipeline with its stages in place; prices: those of the meter, so that each unknown is told once."""
     known = prices or Prices()
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
-    plan = partial(plan_route, deployments=deployments, builtin=builtin)
     caller = caller_of(settings.resilience, prices=known, meter=meter)
     answers = partial(GenerateWithFallback, caller=caller, max_output_tokens=settings.max_output_tokens)
+    plan = RoutePlanner(
+        deployments,
+        builtin,
+        settings=settings.routing,
+        rules=settings.routes,
+        difficulty=shipped_difficulty(),
+        gate=QualityGate(),
+        embedder=embedder.tag,
+    )
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,
@@ -259,6 +257,7 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
 def answering_digest(settings: Settings) -> str:
     """Return 16 hex digits that change with the models that answer and with what they may write."""
     models = [model.model_dump(mode="json", exclude=LOAD_FIELDS) for model in settings.models]
+    models += [rule.model_dump(mode="json") for rule in (*settings.routes, settings.routing)]
     canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from indexes.records import BitMatrix, Encoded, EncodedQuestion, FloatVector, Hit, IntVector, StoredChunk
 from ragopt.domain import Context, Passage
-from ragopt.pipeline import RankedHit
+from ragopt.results import RankedHit
 
 FAKE_DIM = 64
 

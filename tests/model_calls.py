@@ -12,7 +12,6 @@ from eval.stub import StubServer
 from ragopt.domain import Context, Passage, Question, Turn
 from ragopt.errors import ProviderError
 from ragopt.money.prices import Prices
-from ragopt.pipeline import Prepared
 from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import Capabilities, Effort
@@ -20,6 +19,7 @@ from ragopt.providers.health import BreakerRules
 from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import CompletionRequest, Prompt, Provider, ProviderEvent, TextDelta
+from ragopt.results import Prepared
 
 KEY = SecretStr("sk-test")
 ANSWER = "Cats sleep sixteen hours a day [1]."

@@ -154,6 +154,9 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         trusted_labels=caller.vouched(),
         key_id=caller.id,
         answer_id=answer_id(),
+        tier_floor=caller.tier_floor,
+        tier_ceiling=caller.tier_ceiling,
+        streamed=body.stream,
     )
 
 

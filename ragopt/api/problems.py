@@ -59,6 +59,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.InvalidRequest: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The request cannot be served"),
         service.QuestionTooLong: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The question is too long"),
         service.UnknownModel: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "No such model"),
+        service.ModelNotAllowed: Kind(HTTPStatus.FORBIDDEN, "The key may not use this model"),
         service.PayloadTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
         service.AuthError: Kind(HTTPStatus.UNAUTHORIZED, "Not authorized", {"WWW-Authenticate": "Bearer"}),
         service.MissingKey: Kind(

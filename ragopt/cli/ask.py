@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         knobs=settings.knobs(),
         filter=filter_of(arguments.filter),
         answer_id=answer_id(),
+        streamed=not arguments.json,
     )
     if remote is not None:
         whole = answer_remotely(remote, asked, quiet=arguments.json)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
+from ragopt.domain import TIER_RANK
 from ragopt.errors import NotFound
 from ragopt.state.keys import ApiKey, KeyStore, Pins
 from ragopt.state.redis_server import connect
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--trusted-labels", action="store_true", help="hold hard budgets to the labels that the key's program sends"
     )
+    create.add_argument("--tier-floor", choices=TIER_RANK, default="simple", help="no route starts in a lower tier")
+    create.add_argument("--tier-ceiling", choices=TIER_RANK, default="complex", help="no route goes above this tier")
     listing = action("list", "list the keys", example="ragopt keys list")
     listing.add_argument("--tenant", help="the keys of one tenant only")
     revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
@@ -65,8 +68,9 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
     """Create a key and print it."""
     async with opened_keys(settings) as keys:
         scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
+        tiers = (arguments.tier_floor, arguments.tier_ceiling)
         pins = Pins(arguments.team, arguments.feature, arguments.trusted_labels)
-        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes, pins=pins)
+        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers)
     if arguments.json:
         say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
         return
@@ -108,6 +112,8 @@ def key_json(key: ApiKey) -> dict[str, object]:
         "team": key.team,
         "feature": key.feature,
         "trusted_labels": key.trusted_labels,
+        "tier_floor": key.tier_floor,
+        "tier_ceiling": key.tier_ceiling,
     }
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
-from ragopt.config import BudgetSettings
 from ragopt.domain import Question
 from ragopt.errors import WhenSpent
 from ragopt.money.ledger import LABELS, rounded_nano
+from ragopt.money_settings import BudgetSettings
 
 Period: TypeAlias = Literal["day", "month"]
 # Of several budgets that are spent, the first of these decides.

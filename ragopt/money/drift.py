@@ -12,10 +12,10 @@ from decimal import Decimal
 from statistics import median
 from typing import Literal
 
-from ragopt.config import TargetSettings
 from ragopt.errors import StateUnavailable
 from ragopt.money.ledger import usd
 from ragopt.money.stats import last_days
+from ragopt.money_settings import TargetSettings
 from ragopt.state.ledger import DaySums, Ledger
 
 LOGGER = logging.getLogger("ragopt.money")

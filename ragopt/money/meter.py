@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from ragopt.config import BudgetSettings
 from ragopt.domain import Outcome, Question, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown, StateUnavailable
 from ragopt.money.budgets import BudgetWindow, strictest, windows_for
 from ragopt.money.ledger import LedgerRow, nano_above, payer_of
 from ragopt.money.prices import FREE_PROVIDERS, Prices, priced
+from ragopt.money_settings import BudgetSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage

@@ -16,12 +16,12 @@ from itertools import pairwise
 from typing import Protocol
 
 from indexes.errors import IndexingError
-from ragopt.config import BaselineSettings
 from ragopt.domain import TECHNIQUES, BilledCall, Savings, Tier, Turn, Usage
 from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices, priced
-from ragopt.pipeline import Generated, Prepared
+from ragopt.money_settings import BaselineSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.usage import TOKENS_PER_MESSAGE, estimated_usage, total_usage
+from ragopt.results import Generated, Prepared
 from ragopt.tokens import count_tokens
 
 TIER_RANK: dict[Tier, int] = {"simple": 0, "medium": 1, "complex": 2}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ragopt.config import PriceSettings
-from ragopt.domain import Tier
+from ragopt.domain import Context, Tier
 from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.protocol import Provider
+from ragopt.results import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,28 @@ class Deployment:
     base_url: str | None = None
 
 
+class Gate(Protocol):
+    """Judges a cheap model's answer before it is released."""
+
+    def ready(self, text: str) -> bool:
+        """Return whether so much of a stream can be judged."""
+
+    def flaw(self, text: str, context: Context) -> str | None:
+        """Return what is wrong with the answer, in a sentence; None if nothing is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The deployments to try, first choice first, never empty; why, in a sentence; the difficulty in [0, 1] or None."""
+    """The deployments to try, first choice first, never empty; why, in a sentence; the difficulty in [0, 1] or None.
+
+    gate: judges the answers of deployments that have one of a higher tier behind them; None: no cascade.
+    """
 
     deployments: tuple[Deployment, ...]
     reason: str
     score: float | None = None
+    gate: Gate | None = None
 
 
-Planner: TypeAlias = Callable[[str], Plan]
-"""The requested model (`auto` or a configured name) to a plan. Raises `UnknownModel`."""
+Planner: TypeAlias = Callable[[Prepared], Plan]
+"""A question with its context to a plan. Raises `UnknownModel`, `ModelNotAllowed`."""

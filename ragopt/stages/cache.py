@@ -130,6 +130,9 @@ def answer_key(question: Question, standalone: str, *, generation: int, scope: s
         question.model,
         question.max_output_tokens,
         wanted_facets(question.filter),
+        # A key that pays for better models is not answered with a cheap one's words.
+        question.tier_floor,
+        question.tier_ceiling,
         scope,
     ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
@@ -177,3 +180,14 @@ def entry_from_bytes(stored: bytes) -> tuple[float, Answer] | None:
         return float(stored_at), answer_from_json(answer)
     except ValueError:
         return None
+
+
+class NoCache:
+    """The answer cache of a pipeline without Redis, or whose cache is turned off: it never has anything."""
+
+    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
+        """Keep nothing."""

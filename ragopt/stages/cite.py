@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from indexes.invisible import JOINERS, strip_hidden, strip_invisible
 from ragopt.domain import Citation, Context, Passage, Span
 from ragopt.evidence import overlap, sentence_scores
-from ragopt.pipeline import Cited
+from ragopt.results import Cited
 
 MARKER = re.compile(r"[ \t]?\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 PARTIAL_MARKER = re.compile(r"[ \t]?(?:\[[\d\s,]{0,24})?$")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ragopt.domain import BilledCall, Route
+from ragopt.domain import TIER_RANK, BilledCall, Route
 from ragopt.errors import BudgetSpent, ProviderError
-from ragopt.pipeline import ABSTENTION, Generated, Prepared
+from ragopt.pipeline import ABSTENTION
 from ragopt.providers.attempt import Tried
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment, Plan, Planner
+from ragopt.providers.deployment import Deployment, Gate, Plan, Planner
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
+from ragopt.results import Generated, Prepared
 from ragopt.telemetry import Trace
 
 
@@ -32,10 +33,13 @@ class GenerateWithFallback:
         Nothing is yielded until a model has delivered text, so that retries and falling back are never
         seen. After that an error ends the answer as partial: two models are never spliced.
 
-        Raises: `UnknownModel`; `ProviderError` or `BudgetSpent`, of the kind of the last one, if every model failed.
+        A cheap model's answer is held until the plan's gate has passed it; one that fails goes up a tier.
+
+        Raises: `UnknownModel`, `ModelNotAllowed`; `ProviderError` or `BudgetSpent`, of the kind of the last one, if
+        every model failed.
         """
         with trace.stage("route"):
-            plan = self._plan(prepared.question.model)
+            plan = self._plan(prepared)
         with trace.stage("generate"):
             limit = self._output_limit(prepared)
             run = _Run(prepared=prepared, plan=plan, trace=trace, caller=self._caller, max_output_tokens=limit)
@@ -46,6 +50,31 @@ class GenerateWithFallback:
     def _output_limit(self, prepared: Prepared) -> int:
         asked = prepared.question.max_output_tokens
         return self._max_output_tokens if asked is None else min(asked, self._max_output_tokens)
+
+
+@dataclass(slots=True)
+class Held:
+    """A cheap model's text while the gate has not passed it. flaw: why it never will, None while that is open."""
+
+    gate: Gate
+    prepared: Prepared
+    text: str = ""
+    flaw: str | None = None
+    open: bool = False
+
+    def passed(self, text: str, *, ended: bool) -> str:
+        """Return what may be released after `text`: all that was held once the gate has passed it, "" before.
+
+        The gate judges the opening of an answer that is streamed to the caller, else the whole answer.
+        """
+        if self.open or self.flaw:
+            return text if self.open else ""
+        self.text += text
+        if not ended and not (self.prepared.question.streamed and self.gate.ready(self.text)):
+            return ""
+        self.flaw = self.gate.flaw(self.text, self.prepared.context)
+        self.open = self.flaw is None
+        return self.text if self.open else ""
 
 
 @dataclass(slots=True)
@@ -62,11 +91,17 @@ class _Run:
     completed: Completed | None = None
     errors: list[ProviderError | BudgetSpent] = field(default_factory=list)
     started_s: float = field(default_factory=time.perf_counter)
+    held: Held | None = None
+    rejected: Deployment | None = None
 
     async def events(self) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield what the first model that delivers has to say. Raises: `ProviderError`, `BudgetSpent` if none does."""
         deployments = self.caller.shared(self.plan.deployments)
         for number, deployment in enumerate(deployments, 1):
+            if self.rejected and not above(deployment, self.rejected):
+                continue
+            gated = any(above(later, deployment) for later in deployments[number:])
+            self.held = Held(self.plan.gate, self.prepared) if self.plan.gate and gated else None
             async with aclosing(self.attempt(deployment, spare=number < len(deployments))) as events:
                 async for event in events:
                     yield event
@@ -74,14 +109,33 @@ class _Run:
                 return
             if self.caller.is_over(self.trace.ends):
                 break
-        raise self.failure()
+        async with aclosing(self.last_resort()) as events:
+            async for event in events:
+                yield event
+
+    async def last_resort(self) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield what the rejected model has to say: better than an error. Raises: the failure if it has nothing."""
+        if self.rejected:
+            self.held = None
+            async with aclosing(self.attempt(self.rejected, spare=False)) as events:
+                async for event in events:
+                    yield event
+        if not self.texts:
+            raise self.failure()
 
     async def attempt(self, deployment: Deployment, *, spare: bool) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
+        self.completed = None
         async with self.opened(deployment, spare=spare) as events:
             async for event in events:
                 if text := self.released(event):
                     yield TextDelta(text)
+                if self.held and self.held.flaw:
+                    break
+        if self.held and self.held.flaw:
+            self.rejected = deployment
+            attempt = replace(self.tried[-1].attempt, outcome="rejected", detail=self.held.flaw)
+            self.tried[-1] = replace(self.tried[-1], attempt=attempt)
         if self.texts:
             yield self.generated(deployment)
 
@@ -118,16 +172,20 @@ class _Run:
         """Return the text to release, and keep it; keeps the terminal event."""
         if isinstance(event, Completed):
             self.completed = event
+        text = event.text if isinstance(event, TextDelta) else ""
+        text = self.held.passed(text, ended=isinstance(event, Completed)) if self.held else text
+        if isinstance(event, Completed) and not (self.held and self.held.flaw):
             self.trace.note(model_served=event.model_served, stop=event.stop)
-            return ""
-        if not self.texts:
+        if text and not self.texts:
             self.trace.note(ttft_ms=round(1000 * (time.perf_counter() - self.started_s), 3))
-        self.texts.append(event.text)
-        return event.text
+        if text:
+            self.texts.append(text)
+        return text
 
     def generated(self, deployment: Deployment) -> Generated:
         """Return the terminal event."""
         self.trace.note(model=deployment.name)
+        billed = tuple(BilledCall(item.attempt.model, item.usage) for item in self.tried if item.usage)
         return Generated(
             route=Route(
                 provider=deployment.provider.name,
@@ -137,17 +195,12 @@ class _Run:
                 reason=self.plan.reason,
                 attempts=tuple(item.attempt for item in self.tried),
             ),
-            usage=total_usage([call.usage for call in self.billed]),
+            usage=total_usage([call.usage for call in billed]),
             # The output limit or a filter of the provider may have cut the text: then it is not the whole answer.
             partial=self.completed is None or self.completed.stop != "end",
             abstained=not self.prepared.context.passages or "".join(self.texts).startswith(ABSTENTION),
-            billed=self.billed,
+            billed=billed,
         )
-
-    @property
-    def billed(self) -> tuple[BilledCall, ...]:
-        """Return the attempts that used something, in order."""
-        return tuple(BilledCall(item.attempt.model, item.usage) for item in self.tried if item.usage)
 
     def failure(self) -> ProviderError | BudgetSpent:
         """Return the error of a run in which every model failed, of the last one's kind; the soonest Retry-After."""
@@ -160,3 +213,8 @@ class _Run:
             error.retry_after_s = min((wait for wait in waits if wait is not None), default=None)
         error.__cause__ = last
         return error
+
+
+def above(one: Deployment, other: Deployment) -> bool:
+    """Return whether `one` is of a higher tier than `other`."""
+    return TIER_RANK[one.tier] > TIER_RANK[other.tier]

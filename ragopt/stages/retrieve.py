@@ -8,7 +8,7 @@ from indexes.fusion import Fusion
 from indexes.library import Library
 from indexes.records import EncodedQuestion
 from ragopt.domain import Question
-from ragopt.pipeline import Retrieved
+from ragopt.results import Retrieved
 from ragopt.telemetry import Trace
 
 # The hits whose neighbours are offered to reranking and packing too.

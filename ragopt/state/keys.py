@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from ragopt.domain import TIER_RANK, Tier
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import redis_errors, redis_key
 
+ALL_TIERS: tuple[Tier, Tier] = ("simple", "complex")
 SCOPES = ("ingest", "query", "admin")
 DEFAULT_TENANT = "default"
 BOOTSTRAP_ID, LOCAL_ID = "bootstrap", "local"
@@ -41,6 +43,7 @@ class ApiKey:
 
     team, feature: pinned, so that no request of the key is counted elsewhere; None: the request may say.
     trusted_labels: whether the program that holds the key vouches for the labels it sends.
+    tier_floor, tier_ceiling: the tiers that its routes stay within.
     """
 
     id: str
@@ -52,6 +55,8 @@ class ApiKey:
     team: str | None = None
     feature: str | None = None
     trusted_labels: bool = False
+    tier_floor: Tier = "simple"
+    tier_ceiling: Tier = "complex"
 
     def labels(self, said: Mapping[str, str]) -> dict[str, str]:
         """Return the labels of a request that said these: what the key pins wins."""
@@ -114,19 +119,23 @@ class KeyStore:
         scopes: Iterable[str],
         expires_at: float | None = None,
         pins: Pins | None = None,
+        tiers: tuple[Tier, Tier] = ALL_TIERS,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its plain text, which is kept nowhere.
 
         Raises: `InvalidRequest` for a tenant, name or pinned label that is empty, over 128 characters or
-        not printable, for no or unknown scopes, and for an `expires_at` that is not in the future.
+        not printable, for no or unknown scopes, for an `expires_at` that is not in the future, and for
+        `tiers`, floor and ceiling, whose floor is above the ceiling.
         """
         created_at = self._now()
         tenant, name = valid_name("tenant", tenant), valid_name("name", name)
         granted, pinned = valid_scopes(scopes), valid_pins(pins or Pins())
         if expires_at is not None and not created_at < expires_at < math.inf:
             raise InvalidRequest("expires_at: must be a time in the future, in Unix seconds")
+        if TIER_RANK[tiers[0]] > TIER_RANK[tiers[1]]:
+            raise InvalidRequest(f"tier_floor: {tiers[0]} is above the tier_ceiling, {tiers[1]}")
         while True:
-            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned)
+            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned, *tiers)
             plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
             with redis_errors():
                 if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
@@ -240,6 +249,8 @@ def record_to_json(record: KeyRecord) -> str:
             "team": key.team,
             "feature": key.feature,
             "trusted_labels": key.trusted_labels,
+            "tier_floor": key.tier_floor,
+            "tier_ceiling": key.tier_ceiling,
             "digest": record.digest,
         }
     )
@@ -258,5 +269,8 @@ def record_from_json(stored: bytes | str) -> KeyRecord:
         team=fields.get("team"),
         feature=fields.get("feature"),
         trusted_labels=fields.get("trusted_labels", False),
+        # Keys of older versions have no tiers.
+        tier_floor=fields.get("tier_floor", "simple"),
+        tier_ceiling=fields.get("tier_ceiling", "complex"),
     )
     return KeyRecord(key, fields["digest"])

@@ -33,7 +33,7 @@ from eval.retrieval import (
 from indexes.records import Document, EncodedQuestion, Hit, StoredChunk
 from ragopt.config import load_settings
 from ragopt.domain import QueryKnobs, Question
-from ragopt.pipeline import RankedHit, Retrieved
+from ragopt.results import RankedHit, Retrieved
 from ragopt.telemetry import Trace
 from ragopt.wiring import open_library
 

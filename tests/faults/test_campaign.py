@@ -8,7 +8,7 @@ from eval.fault_cases import ANSWER, SPARE_ANSWER, Case, every_case, judged
 from eval.faults import MAX_RETRY_SHARE, FaultJob, run_campaign
 from eval.stub.faults import FAULTS
 from ragopt.domain import Route, Usage
-from ragopt.pipeline import Generated
+from ragopt.results import Generated
 from tests.environment import campaign_examples
 
 

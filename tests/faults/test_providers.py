@@ -25,10 +25,10 @@ from ragopt.errors import (
     ProviderUnavailable,
     QuotaSpent,
 )
-from ragopt.pipeline import Generated
 from ragopt.providers.capabilities import Capabilities
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.protocol import Completed, CompletionRequest, Provider, ProviderEvent, Stop, TextDelta
+from ragopt.results import Generated
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens

@@ -22,9 +22,22 @@ PACKAGE_ORDER = ("indexes", "ragopt", "eval", "tests")
 
 # Inside ragopt: a module may import what has a lower number, and its own group. The first prefix that fits counts.
 RAGOPT_LAYERS = (
-    ("ragopt.profiles", 0),
+    *((f"ragopt.{name}", 0) for name in ("profiles", "money_settings", "route_settings")),
     *((f"ragopt.providers.{name}", 0) for name in ("protocol", "capabilities", "limits")),
-    *((f"ragopt.{name}", 0) for name in ("domain", "events", "errors", "telemetry", "config", "tokens")),
+    *(
+        (f"ragopt.{name}", 0)
+        for name in (
+            "domain",
+            "events",
+            "results",
+            "money_settings",
+            "errors",
+            "telemetry",
+            "config",
+            "tokens",
+            "route_settings",
+        )
+    ),
     *((f"ragopt.{name}", 1) for name in ("pipeline", "prompt", "evidence")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.wiring", 3),

@@ -17,10 +17,11 @@ from indexes.library import Library
 from indexes.records import Document, IndexKnobs
 from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
-from ragopt.pipeline import ABSTENTION, Generate, Generated, Pipeline, Prepared
+from ragopt.pipeline import ABSTENTION, Generate, Pipeline, similarities
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
+from ragopt.results import Generated, Prepared
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.late_interaction import rerank
@@ -28,7 +29,7 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.rewrite import rewrite
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens, count_tokens_batch
-from tests.fakes import WordEncoder
+from tests.fakes import WordEncoder, ranked_hit
 
 FEES = Document(
     "fees",
@@ -240,3 +241,14 @@ def test_what_a_spent_budget_left_is_not_kept(tmp_path: Path) -> None:
     (events,) = run_with(tmp_path, question, generate=afforded, cache=cache)
     assert finished(events).id == "ans_mine"
     assert cache.kept == {}
+
+
+def test_similarities_are_the_ten_best_in_order() -> None:
+    """The mean of late interaction and cosine, late interaction alone where a hit has no cosine."""
+    hits = [ranked_hit("text", score=at / 20, n=at) for at in range(12)]
+    found = similarities(hits)
+    assert len(found) == 10
+    assert found == tuple(sorted(found, reverse=True))
+    assert found[0] == pytest.approx((11 / 20 + 0.5) / 2, abs=1e-4)
+    alone = replace(hits[0], hit=replace(hits[0].hit, dense=None), similarity=0.7)
+    assert similarities([alone]) == (0.7,)

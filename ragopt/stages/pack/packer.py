@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from ragopt.domain import PASSAGE_SEPARATOR, Passage, QueryKnobs, Stop
-from ragopt.pipeline import Packed, RankedHit
+from ragopt.results import Packed, RankedHit
 from ragopt.stages.pack.passages import PassageBuilder
 from ragopt.stages.pack.sequence import Group, groups_in_order
 from ragopt.stages.pack.values import Unit, valued_units

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from indexes.records import StoredChunk
 from ragopt.domain import PASSAGE_SEPARATOR, SPAN_SEPARATOR, Passage, Span
-from ragopt.pipeline import RankedHit
+from ragopt.results import RankedHit
 from ragopt.stages.pack.values import Unit, unit_text
 
 # White space between one chunk and the next is at most this long, as good as always.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ragopt.pipeline import RankedHit
+from ragopt.results import RankedHit
 from ragopt.stages.pack.values import Unit, unit_text
 
 # A sentence with this share of its words in one that was taken repeats it; shorter ones repeat by chance.

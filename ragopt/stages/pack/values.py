@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragopt.evidence import word_scores, words
-from ragopt.pipeline import RankedHit
+from ragopt.results import RankedHit
 
 # Measured with `python -m eval context` on two sets of reference spans: from 0.3 to 0.75 and from 0.05
 # to 0.15 nothing changes beyond the interval, at 0 both lose one to three points at small budgets.

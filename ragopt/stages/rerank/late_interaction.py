@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from indexes.tokens import max_sim_parts
 from ragopt.domain import QueryKnobs
-from ragopt.pipeline import RankedHit, Retrieved
+from ragopt.results import RankedHit, Retrieved
 from ragopt.telemetry import Trace
 
 # Measured with `python -m eval context`: MaxSim leads,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from ragopt.config import BudgetSettings, PriceSettings
+from ragopt.config import PriceSettings
 from ragopt.domain import Question, Tier, Usage
+from ragopt.money_settings import BudgetSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest, ProviderEvent
 from tests.model_calls import call

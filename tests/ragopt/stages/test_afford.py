@@ -9,8 +9,8 @@ import pytest
 
 from ragopt.domain import Route, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, ProviderUnavailable, RagoptError, UnknownModel, WhenSpent
-from ragopt.pipeline import Generated, Prepared
 from ragopt.providers.protocol import TextDelta
+from ragopt.results import Generated, Prepared
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.telemetry import Trace
 from tests.model_calls import prepared

@@ -113,6 +113,8 @@ def test_case_width_and_white_space_do_not_matter(redis_url: str) -> None:
         replace(QUESTION, knobs=QueryKnobs(dense_weight=0.6)),
         replace(QUESTION, filter={"team": ("hr",)}),
         replace(QUESTION, filter={"team": ()}),
+        replace(QUESTION, tier_floor="medium"),
+        replace(QUESTION, tier_ceiling="medium"),
     ],
 )
 def test_whatever_decides_the_answer_decides_the_entry(redis_url: str, other: Question) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragopt.pipeline import Cited
+from ragopt.results import Cited
 from ragopt.stages.cite import CitationChecker
 from tests.fakes import context_of, passage
 

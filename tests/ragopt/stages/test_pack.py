@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragopt.domain import PASSAGE_SEPARATOR, Passage, QueryKnobs
-from ragopt.pipeline import Packed, RankedHit
+from ragopt.results import Packed, RankedHit
 from ragopt.stages.pack import pack, relevance
 from ragopt.stages.pack.sequence import groups_in_order
 from ragopt.stages.pack.values import valued_units

@@ -251,6 +251,20 @@ def test_a_key_pins_labels_and_vouches_for_them(redis_url: str) -> None:
         with pytest.raises(InvalidRequest, match="team"):
             await store.create("acme", "bot", scopes=["query"], pins=Pins(team=" "))
 
+
+def test_a_key_keeps_its_tiers(redis_url: str) -> None:
+    """Floor and ceiling come back with the key; one that says nothing has every tier, a floor above is refused."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None)
+        key, plain = await store.create("acme", "trial", scopes=["query"], tiers=("simple", "medium"))
+        assert (key.tier_floor, key.tier_ceiling) == ("simple", "medium")
+        assert await KeyStore(redis, bootstrap=None).authenticate(plain) == key
+        other, _ = await store.create("acme", "full", scopes=["query"])
+        assert (other.tier_floor, other.tier_ceiling) == ("simple", "complex")
+        with pytest.raises(InvalidRequest, match="tier_floor: complex is above"):
+            await store.create("acme", "wrong", scopes=["query"], tiers=("complex", "simple"))
+
     with_redis(redis_url, scenario)
 
 
@@ -259,3 +273,12 @@ def test_a_key_of_an_older_version_is_read() -> None:
     stored = {"id": "00000001", "tenant": "acme", "name": "old", "scopes": ["query"], "created_at": 1.0}
     key = record_from_json(json.dumps({**stored, "expires_at": None, "digest": "00"})).key
     assert (key.pinned(), key.vouched()) == ({}, frozenset())
+
+
+def test_a_key_of_an_older_version_has_every_tier() -> None:
+    """Records written before keys had tiers are read."""
+    stored = json.dumps(
+        {"id": "1f0c9a2b", "tenant": "t", "name": "n", "scopes": [], "created_at": 1, "expires_at": None, "digest": "d"}
+    )
+    key = record_from_json(stored).key
+    assert (key.tier_floor, key.tier_ceiling) == ("simple", "complex")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from indexes.records import Hit, StoredChunk
-from ragopt.pipeline import Retrieved
+from ragopt.results import Retrieved
 from tests.fakes import WordEncoder
 
 

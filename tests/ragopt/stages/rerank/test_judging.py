@@ -15,7 +15,7 @@ from indexes.errors import ModelUnavailable
 from indexes.records import EncodedQuestion, Hit, StoredChunk
 from ragopt.domain import QueryKnobs
 from ragopt.errors import ProviderUnavailable
-from ragopt.pipeline import RankedHit, Retrieved
+from ragopt.results import RankedHit, Retrieved
 from ragopt.stages.rerank.judging import (
     SETTLED_AFTER,
     CrossEncoderReranker,

@@ -9,7 +9,7 @@ import numpy as np
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import QueryKnobs
-from ragopt.pipeline import Retrieved
+from ragopt.results import Retrieved
 from ragopt.stages.rerank.late_interaction import late_interaction, rerank, standardised
 from ragopt.telemetry import Trace
 from tests.ragopt.stages.rerank.hits import retrieved

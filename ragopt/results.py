@@ -1,0 +1,69 @@
+"""What each stage hands to the next: frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from indexes.records import EncodedQuestion, Hit
+from ragopt.domain import BilledCall, Citation, Context, Passage, Question, Route, Stop, Usage
+from ragopt.providers.protocol import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Fused hits, best first, of one committed generation of the collection."""
+
+    question: EncodedQuestion
+    hits: tuple[Hit, ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankedHit:
+    """A hit with its rerank score, higher is better, comparable within one list.
+
+    similarity: late interaction's estimate of how alike question and chunk are, in [-1, 1], comparable
+    across questions. unit_scores: the same for each of its units alone, in order.
+    """
+
+    hit: Hit
+    score: float
+    similarity: float
+    unit_scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Numbered passages within a budget, and why they are not more."""
+
+    passages: tuple[Passage, ...]
+    stopped_by: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The first half of an answer: everything up to the model call. encoded: None where it is not known."""
+
+    question: Question
+    context: Context
+    prompt: Prompt
+    encoded: EncodedQuestion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`."""
+
+    route: Route
+    usage: Usage
+    partial: bool
+    abstained: bool
+    billed: tuple[BilledCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """An answer text after citation checking."""
+
+    text: str
+    citations: tuple[Citation, ...]
