@@ -28,6 +28,8 @@ def service(stub: StubServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("model-calls")
     entries = [
         f'[[models]]\nname = "{fault}"\nprovider = "openai"\nmodel = "stub-{fault}"\nbase_url = "{stub.openai_url}"\n'
+        # Alone in its tier, so that no other model answers for it.
+        f'tier = "{"complex" if fault == "429_long" else "simple"}"\n'
         for fault in MODELS
     ]
     (folder / "ragopt.toml").write_text("request_timeout_s = 3\n" + "".join(entries), encoding="utf-8")
