@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from indexes.errors import IndexingError
-from ragopt.domain import TECHNIQUES, BilledCall, Savings, Tier, Turn, Usage
+from ragopt.domain import TECHNIQUES, TIER_RANK, BilledCall, Savings, Turn, Usage
 from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices, priced
 from ragopt.money_settings import BaselineSettings
 from ragopt.providers.deployment import Deployment
@@ -24,7 +24,6 @@ from ragopt.providers.usage import TOKENS_PER_MESSAGE, estimated_usage, total_us
 from ragopt.results import Generated, Prepared
 from ragopt.tokens import count_tokens
 
-TIER_RANK: dict[Tier, int] = {"simple": 0, "medium": 1, "complex": 2}
 BUILTIN = Priced("extractive", "extractive")
 MAX_SIZES = 1_024
 # The index yields documents by the hash of their ids, so the first of them are a sample.

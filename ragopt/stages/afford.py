@@ -6,15 +6,13 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
-from ragopt.domain import Tier
+from ragopt.domain import TIER_RANK
 from ragopt.errors import BudgetSpent, InvalidRequest
 from ragopt.pipeline import Generate
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import TextDelta
 from ragopt.results import Generated, Prepared
 from ragopt.telemetry import Trace
-
-TIER_RANK: dict[Tier, int] = {"simple": 0, "medium": 1, "complex": 2}
 
 
 @dataclass(frozen=True, slots=True)
