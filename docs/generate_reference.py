@@ -13,9 +13,10 @@ from pydantic.fields import FieldInfo
 from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
-from ragopt.config import MEBIBYTE, ModelSettings, ResilienceSettings, Settings
-from ragopt.money_settings import BaselineSettings, BudgetSettings, TargetSettings
-from ragopt.route_settings import RouteSettings, RouteWhen, RoutingSettings
+from ragopt.config import MEBIBYTE, Settings
+from ragopt.settings.models import ModelSettings, ResilienceSettings
+from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
+from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 
 TARGET = Path(__file__).parent / "reference.md"
 

@@ -23,7 +23,8 @@ from indexes.errors import IndexingError
 from ragopt.config import Settings, hub_cache_dir
 from ragopt.domain import QueryKnobs, Question
 from ragopt.errors import RagoptError
-from ragopt.pipeline import Pipeline, Rerank
+from ragopt.pipeline import Pipeline
+from ragopt.ports import Rerank
 from ragopt.results import RankedHit, Retrieved
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
 from ragopt.stages.rerank.late_interaction import rerank as late_interaction

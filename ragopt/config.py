@@ -12,11 +12,9 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,12 +22,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ragopt.domain import FusionMethod, QueryKnobs, Tier
+from ragopt.domain import FusionMethod, QueryKnobs
 from ragopt.errors import ConfigError
-from ragopt.money_settings import BaselineSettings, BudgetSettings, TargetSettings
-from ragopt.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
-from ragopt.providers.capabilities import Effort
-from ragopt.route_settings import RouteSettings, RoutingSettings
+from ragopt.settings.checks import (
+    refuse_duplicate_budgets,
+    refuse_duplicate_models,
+    refuse_unknown_baseline,
+    refuse_unknown_targets,
+)
+from ragopt.settings.models import ModelSettings, ResilienceSettings
+from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
+from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
+from ragopt.settings.routing import RouteSettings, RoutingSettings
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -40,77 +44,6 @@ CONVENTIONAL_ENV = {
     "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
 }
-
-
-class PriceSettings(BaseModel):
-    """USD per million tokens; overrides the price table for one model.
-
-    Cached input and what is written to a provider's cache cost as input unless said; a write for an hour costs
-    as one for the shorter lifetime unless said.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    input: Decimal = Field(ge=0, allow_inf_nan=False)
-    output: Decimal = Field(ge=0, allow_inf_nan=False)
-    cached_input: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
-    cache_write: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
-    cache_write_1h: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
-
-
-class ModelSettings(BaseModel):
-    """One `[[models]]` entry of ragopt.toml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str = Field(min_length=1, description="what the API calls it")
-    provider: Literal["openai", "anthropic", "extractive"]
-    model: str = Field(default="", description="the provider's name for it")
-    tier: Tier = "simple"
-    base_url: str | None = Field(default=None, description="another server that speaks the dialect")
-    api_key_env: str | None = Field(default=None, description="the NAME of a variable, never a key")
-    api_key_file: Path | None = Field(default=None, description="a file that holds the key; read for every call")
-    timeout_s: float = Field(default=30, gt=0, le=600)
-    streaming: bool = Field(default=True, description="false for a server that cannot stream")
-    effort: Effort | None = Field(default=None, description="how much to reason; unset: the model's default")
-    price: PriceSettings | None = None
-    rpm: int | None = Field(default=None, ge=1, description="requests per minute that ragopt sends at most")
-    tpm: int | None = Field(default=None, ge=1, description="tokens per minute that ragopt sends and asks for at most")
-    max_concurrent: int | None = Field(default=None, ge=1, description="calls at once; more wait for a place")
-    group: str = Field(default="", description="models of one group share their calls by what is left of their limits")
-
-    def resolved_base_url(self) -> str | None:
-        """Return `base_url`, else what the provider's own variable says, else None."""
-        if self.base_url or self.provider == "extractive":
-            return self.base_url
-        return os.environ.get(CONVENTIONAL_ENV[self.provider][1]) or None
-
-    def resolved_api_key(self) -> SecretStr | None:
-        """Return the key from `api_key_file`, `api_key_env` or the provider's own variable.
-
-        Raises: `ConfigError` if the file cannot be read or the named variable is not set.
-        """
-        if self.provider == "extractive":
-            return None
-        if self.api_key_file is not None:
-            try:
-                return SecretStr(self.api_key_file.read_text(encoding="utf-8").strip())
-            except OSError as error:
-                raise ConfigError(f"models.{self.name}.api_key_file: {error}") from error
-        variable = self.api_key_env or CONVENTIONAL_ENV[self.provider][0]
-        value = os.environ.get(variable)
-        if value is None and self.api_key_env is not None:
-            raise ConfigError(f"models.{self.name}.api_key_env: the variable {variable} is not set")
-        return None if value is None else SecretStr(value)
-
-
-class ResilienceSettings(BaseModel):
-    """The `[resilience]` table of ragopt.toml: when a failed model call is made again, and when no more."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    attempts: int = Field(default=2, ge=1, le=5, description="calls of one model for one question; 1: no retries")
-    retry_share: float = Field(default=0.1, ge=0, le=1, description="retries per first call, over a minute")
-    breaker_share: float = Field(default=0.5, gt=0, le=1, description="failed share that stops calls of a model")
-    breaker_calls: int = Field(default=20, ge=1, description="fewest calls in the window that can stop them")
-    breaker_window_s: float = Field(default=30, gt=0, description="seconds over which that share is counted")
 
 
 class Settings(BaseSettings):
@@ -266,10 +199,36 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
         raise ConfigError(f"{path}: {error}") from error
     refuse_unknown_variables()
     refuse_duplicate_models(settings.models)
-    refuse_unknown_baseline(settings)
+    refuse_unknown_baseline(settings.baseline, settings.models)
     refuse_duplicate_budgets(settings.budgets)
-    refuse_unknown_targets(settings)
+    refuse_unknown_targets(settings.routes, settings.models)
     return settings
+
+
+def configured_address(model: ModelSettings) -> str | None:
+    """Return the model's `base_url`, else what its provider's own variable says, else None."""
+    if model.base_url or model.provider == "extractive":
+        return model.base_url
+    return os.environ.get(CONVENTIONAL_ENV[model.provider][1]) or None
+
+
+def configured_key(model: ModelSettings) -> SecretStr | None:
+    """Return the model's key from `api_key_file`, `api_key_env` or its provider's own variable.
+
+    Raises: `ConfigError` if the file cannot be read or the named variable is not set.
+    """
+    if model.provider == "extractive":
+        return None
+    if model.api_key_file is not None:
+        try:
+            return SecretStr(model.api_key_file.read_text(encoding="utf-8").strip())
+        except OSError as error:
+            raise ConfigError(f"models.{model.name}.api_key_file: {error}") from error
+    variable = model.api_key_env or CONVENTIONAL_ENV[model.provider][0]
+    value = os.environ.get(variable)
+    if value is None and model.api_key_env is not None:
+        raise ConfigError(f"models.{model.name}.api_key_env: the variable {variable} is not set")
+    return None if value is None else SecretStr(value)
 
 
 def setting_problem(location: tuple[int | str, ...], message: str) -> str:
@@ -283,34 +242,3 @@ def refuse_unknown_variables() -> None:
     for variable in sorted(os.environ):
         if variable.startswith("RAGOPT_") and variable.split("__")[0] not in known:
             raise ConfigError(f"{variable}: no such setting; `ragopt config check` lists them")
-
-
-def refuse_unknown_baseline(settings: Settings) -> None:
-    """Raise `ConfigError` if `[baseline]` names a model that is not configured."""
-    name = settings.baseline.model
-    if name and name not in [model.name for model in settings.models]:
-        raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
-
-
-def refuse_duplicate_budgets(budgets: tuple[BudgetSettings, ...]) -> None:
-    """Raise `ConfigError` if two `[[budgets]]` are for the same scope, name and tenant: one would be ignored."""
-    places = [(budget.scope, budget.name, budget.tenant) for budget in budgets]
-    for at, place in enumerate(places):
-        if place in places[:at]:
-            raise ConfigError(f"RAGOPT_BUDGETS__{at}: {' '.join(place)} has a budget twice")
-
-
-def refuse_duplicate_models(models: tuple[ModelSettings, ...]) -> None:
-    """Raise `ConfigError` if two `[[models]]` share a name or a name is reserved."""
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1 or name == "auto":
-            raise ConfigError(f"models.{name}: the name is taken")
-
-
-def refuse_unknown_targets(settings: Settings) -> None:
-    """Raise `ConfigError` if a rule names a model that is not configured."""
-    names = [model.name for model in settings.models]
-    for number, rule in enumerate(settings.routes, start=1):
-        if rule.model is not None and rule.model not in names:
-            raise ConfigError(f"routes.{number}.model: no model is named {rule.model!r}")

@@ -13,7 +13,8 @@ import pytest
 from docs import generate_reference
 from ragopt.api.schemas import AnswerResponse, ContextResponse, IngestResponse, ProblemOut, Wire
 from ragopt.cli.entry import SUMMARIES, main
-from ragopt.config import ModelSettings, Settings
+from ragopt.config import Settings
+from ragopt.settings.models import ModelSettings
 from tests.house.source import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -1,4 +1,4 @@
-"""Writes `knobs.toml`: what a service loads with RAGOPT_KNOBS_FILE and RAGOPT_PROFILE. Read by `ragopt.profiles`."""
+"""Writes `knobs.toml`, which a service loads with RAGOPT_KNOBS_FILE; read by `ragopt.settings.profiles`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eval.intervals import bootstrap
 from eval.tune.outcome import Outcome
 from eval.tune.report import percent
 from eval.tune.space import KnobValue
-from ragopt.profiles import INDEX_KNOBS
+from ragopt.settings.profiles import INDEX_KNOBS
 
 HEADER = """\
 # Written by `python -m eval tune`. To use it, set RAGOPT_KNOBS_FILE to this file and RAGOPT_PROFILE to

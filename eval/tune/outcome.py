@@ -16,9 +16,10 @@ from eval.tune.questions import Workload
 from eval.tune.search import Found
 from eval.tune.space import Candidate, Space
 from eval.tune.trials import Measured
-from ragopt.config import ModelSettings, Settings
+from ragopt.config import Settings
 from ragopt.domain import Usage
 from ragopt.money.prices import Prices
+from ragopt.settings.models import ModelSettings
 
 TIER_STRENGTH = {"simple": 0, "medium": 1, "complex": 2}
 # A segment with fewer questions than this gets no choice of its own.

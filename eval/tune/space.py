@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from ragopt.config import Settings
 from ragopt.domain import QueryKnobs
-from ragopt.profiles import INDEX_KNOBS, problem_with
+from ragopt.settings.profiles import INDEX_KNOBS, problem_with
 
 KnobValue: TypeAlias = str | int | float | bool
 Choice: TypeAlias = Mapping[str, KnobValue]

@@ -8,7 +8,7 @@ import json
 from ragopt.cli.arguments import add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, config_file, load_settings
-from ragopt.profiles import profile_values
+from ragopt.settings.profiles import profile_values
 
 EXAMPLE = "ragopt config check"
 

@@ -20,8 +20,9 @@ from indexes.model import model_files
 from indexes.qdrant import QdrantEngine
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
-from ragopt.config import ModelSettings, Settings, hub_cache_dir, load_settings
+from ragopt.config import Settings, configured_address, configured_key, hub_cache_dir, load_settings
 from ragopt.errors import ConfigError, RagoptError
+from ragopt.settings.models import ModelSettings
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
 from ragopt.stages.rerank.choice import SETTING as RERANK_SETTING
 from ragopt.stages.rerank.served import ServedCrossEncoder
@@ -174,7 +175,7 @@ def package_found(package: str, *, module: str | None = None) -> str:
 
 def model_ready(model: ModelSettings) -> str:
     """Return how a configured model is reached. Raises: `ConfigError` without its key."""
-    if model.provider != "extractive" and model.resolved_api_key() is None:
+    if model.provider != "extractive" and configured_key(model) is None:
         raise ConfigError("no API key is set for it")
-    place = model.resolved_base_url()
+    place = configured_address(model)
     return f"{model.provider} {model.model or model.name}" + (f" at {place}" if place else "")

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from ragopt.domain import Question
 from ragopt.errors import WhenSpent
 from ragopt.money.ledger import LABELS, rounded_nano
-from ragopt.money_settings import BudgetSettings
+from ragopt.settings.money import BudgetSettings
 
 Period: TypeAlias = Literal["day", "month"]
 # Of several budgets that are spent, the first of these decides.

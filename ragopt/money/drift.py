@@ -15,7 +15,7 @@ from typing import Literal
 from ragopt.errors import StateUnavailable
 from ragopt.money.ledger import usd
 from ragopt.money.stats import last_days
-from ragopt.money_settings import TargetSettings
+from ragopt.settings.money import TargetSettings
 from ragopt.state.ledger import DaySums, Ledger
 
 LOGGER = logging.getLogger("ragopt.money")

@@ -14,10 +14,10 @@ from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown, StateUna
 from ragopt.money.budgets import BudgetWindow, strictest, windows_for
 from ragopt.money.ledger import LedgerRow, nano_above, payer_of
 from ragopt.money.prices import FREE_PROVIDERS, Prices, priced
-from ragopt.money_settings import BudgetSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage
+from ragopt.settings.money import BudgetSettings
 from ragopt.state.budgets import Budgets, Hold
 from ragopt.state.ledger import Ledger
 

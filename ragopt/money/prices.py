@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Usage
 from ragopt.providers.deployment import Deployment
+from ragopt.settings.models import PriceSettings
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider

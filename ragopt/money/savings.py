@@ -18,10 +18,10 @@ from typing import Protocol
 from indexes.errors import IndexingError
 from ragopt.domain import TECHNIQUES, TIER_RANK, BilledCall, Savings, Turn, Usage
 from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices, priced
-from ragopt.money_settings import BaselineSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.usage import TOKENS_PER_MESSAGE, estimated_usage, total_usage
 from ragopt.results import Generated, Prepared
+from ragopt.settings.money import BaselineSettings
 from ragopt.tokens import count_tokens
 
 BUILTIN = Priced("extractive", "extractive")
@@ -92,7 +92,7 @@ def savings_of(compared: Compared, prices: Prices) -> Savings | None:
 
 
 class SavingsCounter:
-    """Counts what answers saved; satisfies `ragopt.pipeline.CountSavings`."""
+    """Counts what answers saved; satisfies `ragopt.ports.CountSavings`."""
 
     def __init__(
         self,

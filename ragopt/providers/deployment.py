@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Context, Tier
 from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.protocol import Provider
 from ragopt.results import Prepared
+from ragopt.settings.models import PriceSettings
 
 
 @dataclass(frozen=True, slots=True)

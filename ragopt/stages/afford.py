@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ragopt.domain import TIER_RANK
 from ragopt.errors import BudgetSpent, InvalidRequest
-from ragopt.pipeline import Generate
+from ragopt.ports import Generate
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import TextDelta
 from ragopt.results import Generated, Prepared
@@ -17,7 +17,7 @@ from ragopt.telemetry import Trace
 
 @dataclass(frozen=True, slots=True)
 class GenerateWithinBudget:
-    """Answers by what is planned, then as `when_spent` says; satisfies `ragopt.pipeline.Generate`.
+    """Answers by what is planned, then as `when_spent` says; satisfies `ragopt.ports.Generate`.
 
     planned: raises `BudgetSpent` if no budget pays for what it plans. extractive: answers from the passages,
     which costs nothing. deployments: those configured.

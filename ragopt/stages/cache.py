@@ -51,7 +51,7 @@ class CacheLimits:
 
 
 class RedisAnswerCache:
-    """Answers by everything that decides them; satisfies `ragopt.pipeline.AnswerCache`.
+    """Answers by everything that decides them; satisfies `ragopt.ports.AnswerCache`.
 
     `scope` stands for what no request names: prompt version, configured models. `ttl_s` 0 turns the
     cache off. `now` returns Unix seconds.

@@ -20,7 +20,7 @@ from ragopt.telemetry import Trace
 
 
 class GenerateWithFallback:
-    """Calls the planned models in turn until one has begun to answer; satisfies `ragopt.pipeline.Generate`."""
+    """Calls the planned models in turn until one has begun to answer; satisfies `ragopt.ports.Generate`."""
 
     def __init__(self, plan: Planner, *, caller: ModelCaller, max_output_tokens: int) -> None:
         self._plan = plan

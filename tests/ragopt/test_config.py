@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ragopt.config import ModelSettings, load_settings
+from ragopt.config import configured_address, configured_key, load_settings
 from ragopt.domain import QueryKnobs
 from ragopt.errors import ConfigError
+from ragopt.settings.models import ModelSettings
 from tests.environment import environment
 
 TOML = """
@@ -72,9 +73,9 @@ def test_models_are_read_in_the_files_order(tmp_path: Path) -> None:
         assert [small.name, strong.tier] == ["small", "complex"]
         assert small.price is not None
         assert small.price.cached_input == Decimal("0.075")
-        keys = [model.resolved_api_key() for model in (small, strong)]
+        keys = [configured_key(model) for model in (small, strong)]
         assert [key.get_secret_value() if key else None for key in keys] == ["k1", "k2"]
-        assert (small.resolved_base_url(), strong.resolved_base_url()) == ("u", "http://127.0.0.1:9/v1")
+        assert (configured_address(small), configured_address(strong)) == ("u", "http://127.0.0.1:9/v1")
 
 
 @pytest.mark.parametrize(
@@ -117,16 +118,16 @@ def test_a_key_file_is_read_again_and_a_missing_key_is_named(tmp_path: Path) -> 
     path = tmp_path / "key"
     path.write_text("first\n")
     model = ModelSettings(name="a", provider="openai", api_key_file=path)
-    first = model.resolved_api_key()
+    first = configured_key(model)
     path.write_text("second\n")
-    second = model.resolved_api_key()
+    second = configured_key(model)
     assert first is not None
     assert second is not None
     assert (first.get_secret_value(), second.get_secret_value()) == ("first", "second")
     with environment(), pytest.raises(ConfigError, match="NOT_THERE is not set"):
-        ModelSettings(name="a", provider="openai", api_key_env="NOT_THERE").resolved_api_key()
+        configured_key(ModelSettings(name="a", provider="openai", api_key_env="NOT_THERE"))
     with pytest.raises(ConfigError, match="api_key_file"):
-        ModelSettings(name="a", provider="openai", api_key_file=tmp_path / "gone").resolved_api_key()
+        configured_key(ModelSettings(name="a", provider="openai", api_key_file=tmp_path / "gone"))
 
 
 MONEY = """

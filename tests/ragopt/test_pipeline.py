@@ -17,7 +17,8 @@ from indexes.library import Library
 from indexes.records import Document, IndexKnobs
 from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
-from ragopt.pipeline import ABSTENTION, Generate, Pipeline, similarities
+from ragopt.pipeline import ABSTENTION, Pipeline, similarities
+from ragopt.ports import Generate
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta

@@ -12,25 +12,19 @@ import pytest
 
 from indexes.errors import ModelUnavailable
 from indexes.records import Document
-from ragopt.config import ResilienceSettings, Settings
+from ragopt.config import Settings
 from ragopt.domain import Context, QueryKnobs, Question
 from ragopt.errors import ConfigError
 from ragopt.events import Finished
 from ragopt.money.prices import Prices
 from ragopt.providers.call import RetryRules
 from ragopt.providers.health import BreakerRules
+from ragopt.settings.models import ResilienceSettings
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
-from ragopt.wiring import (
-    Service,
-    answering_digest,
-    caller_of,
-    deployment_of,
-    deployments_of,
-    loaded_judge,
-    open_library,
-    open_service,
-)
+from ragopt.wiring.engines import loaded_judge
+from ragopt.wiring.models import answering_digest, caller_of, deployment_of, deployments_of
+from ragopt.wiring.service import Service, open_library, open_service
 from tests.environment import environment
 from tests.rerank_endpoint import served_endpoint
 

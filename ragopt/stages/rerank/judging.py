@@ -12,7 +12,7 @@ from indexes.errors import ModelUnavailable
 from indexes.ingest import indexed_text
 from ragopt.domain import QueryKnobs
 from ragopt.errors import ProviderError
-from ragopt.pipeline import CountTokens
+from ragopt.ports import CountTokens
 from ragopt.results import RankedHit, Retrieved
 from ragopt.stages.rerank.late_interaction import late_interaction, standardised
 from ragopt.telemetry import Trace

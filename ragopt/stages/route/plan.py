@@ -9,7 +9,7 @@ from ragopt.domain import TIER_RANK, Question, Tier
 from ragopt.errors import ModelNotAllowed, UnknownModel
 from ragopt.providers.deployment import Deployment, Gate, Plan
 from ragopt.results import Prepared
-from ragopt.route_settings import RouteSettings, RoutingSettings
+from ragopt.settings.routing import RouteSettings, RoutingSettings
 from ragopt.stages.route.difficulty import Difficulty
 from ragopt.stages.route.rules import described, first_match
 

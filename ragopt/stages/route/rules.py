@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ragopt.domain import Question
-from ragopt.route_settings import RouteSettings, RouteWhen
+from ragopt.settings.routing import RouteSettings, RouteWhen
 
 
 def first_match(

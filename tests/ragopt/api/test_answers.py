@@ -14,9 +14,10 @@ import pytest
 
 from indexes.errors import CollectionNotFound, StoreUnavailable
 from ragopt.api.schemas import AnswerResponse, ContextResponse
-from ragopt.config import ModelSettings, Settings
+from ragopt.config import Settings
 from ragopt.domain import TECHNIQUES, Turn
 from ragopt.errors import BudgetSpent, BudgetUnreachable, ConversationUnavailable, IncompleteStream
+from ragopt.settings.models import ModelSettings
 from ragopt.state.keys import SCOPES
 from tests.ragopt.api.fakes import KEY, TEXT, FakeService, Served, api_key, events_of, eventually, served
 

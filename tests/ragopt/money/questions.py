@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Question, Tier, Usage
-from ragopt.money_settings import BudgetSettings
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest, ProviderEvent
+from ragopt.settings.models import PriceSettings
+from ragopt.settings.money import BudgetSettings
 from tests.model_calls import call
 
 PRICE = PriceSettings(input=Decimal(1), output=Decimal(10))

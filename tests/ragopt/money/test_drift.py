@@ -15,7 +15,7 @@ from ragopt.domain import TECHNIQUES, Savings, Usage
 from ragopt.money.drift import DAYS_BEFORE, CostWatch, alarms
 from ragopt.money.ledger import AnswerRow, LedgerRow, Payer
 from ragopt.money.stats import last_days, stats_of
-from ragopt.money_settings import TargetSettings
+from ragopt.settings.money import TargetSettings
 from ragopt.state.ledger import DaySums, Ledger
 from ragopt.state.outbox import Outbox
 from tests.ragopt.state.scenarios import with_redis

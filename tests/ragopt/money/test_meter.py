@@ -19,7 +19,7 @@ from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown
 from ragopt.money.budgets import windows_for
 from ragopt.money.meter import GRACE_S, BudgetMeter, most_usd_of
 from ragopt.money.prices import Prices
-from ragopt.money_settings import BudgetSettings
+from ragopt.settings.money import BudgetSettings
 from ragopt.state.budgets import Budgets, Standing
 from ragopt.state.ledger import Ledger
 from ragopt.state.outbox import Outbox

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Usage
 from ragopt.money.prices import OVERRIDE_VERSION, Priced, Prices, table_version
+from ragopt.settings.models import PriceSettings
 
 COUNTS = st.integers(min_value=0, max_value=10_000_000)
 PRICES = Prices()

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes.errors import CollectionNotFound
-from ragopt.config import PriceSettings
 from ragopt.domain import TECHNIQUES, BilledCall, Question, Route, Savings, Turn, Usage
 from ragopt.money.prices import Prices, priced
 from ragopt.money.savings import Compared, SavingsCounter, baseline_context_tokens, baseline_model, savings_of
-from ragopt.money_settings import BaselineSettings
 from ragopt.pipeline import NOTHING_FOUND
 from ragopt.results import Generated, Prepared
+from ragopt.settings.models import PriceSettings
+from ragopt.settings.money import BaselineSettings
 from tests.model_calls import CONTEXT, PROMPT
 from tests.ragopt.money.questions import deployment
 

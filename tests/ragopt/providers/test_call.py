@@ -10,7 +10,6 @@ from itertools import cycle, repeat
 
 import pytest
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Outcome, Question, Usage
 from ragopt.errors import (
     BudgetSpent,
@@ -32,6 +31,7 @@ from ragopt.providers.health import BreakerRules
 from ragopt.providers.limits import RateLimits, Window
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import estimated_usage
+from ragopt.settings.models import PriceSettings
 from tests.model_calls import PROMPT, Instants, call, caller, text_of
 
 USAGE = Usage(input_tokens=100, output_tokens=10)

@@ -26,7 +26,7 @@ from ragopt.domain import (
     Turn,
     Usage,
 )
-from ragopt.pipeline import AnswerCache
+from ragopt.ports import AnswerCache
 from ragopt.stages.cache import (
     INDEX,
     MAX_ENTRY_BYTES,

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import pytest
 
-from ragopt.config import PriceSettings
 from ragopt.domain import Usage
 from ragopt.errors import IncompleteStream, ProviderRejected, ProviderThrottled, ProviderUnavailable, UnknownModel
 from ragopt.pipeline import ABSTENTION
@@ -18,6 +17,7 @@ from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.protocol import Completed, CompletionRequest, Provider, ProviderEvent, TextDelta
 from ragopt.providers.usage import estimated_usage
 from ragopt.results import Generated, Prepared
+from ragopt.settings.models import PriceSettings
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 from tests.model_calls import CONTEXT, PROMPT, Instants, ScriptedProvider, caller, prepared, text_of

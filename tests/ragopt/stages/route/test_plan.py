@@ -15,7 +15,7 @@ from ragopt.domain import TIER_RANK, Tier
 from ragopt.errors import ModelNotAllowed, UnknownModel
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.results import Prepared
-from ragopt.route_settings import RouteSettings, RouteWhen, RoutingSettings
+from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.stages.route.difficulty import Difficulty, EvidenceHead, GeneralHead
 from ragopt.stages.route.gate import QualityGate
 from ragopt.stages.route.plan import RoutePlanner

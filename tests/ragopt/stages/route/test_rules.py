@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ragopt.domain import Question
-from ragopt.route_settings import RouteSettings, RouteWhen, RoutingSettings
+from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.stages.route.rules import described, first_match, meets
 
 QUESTION = Question("How do I cancel my Contract?", "t", "legal", labels={"team": "hr"})

@@ -1,0 +1,113 @@
+"""One protocol per stage of the path: what `ragopt.pipeline` asks of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from indexes.records import EncodedQuestion
+from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings, Turn
+from ragopt.providers.protocol import Prompt, TextDelta
+from ragopt.results import Cited, Generated, Packed, Prepared, RankedHit, Retrieved
+from ragopt.telemetry import Trace
+
+
+class Rewrite(Protocol):
+    """Follow-up to standalone question."""
+
+    def __call__(self, question: Question) -> str:
+        """Return the question as it would be asked without its history; the same text if it stands alone."""
+
+
+class Embed(Protocol):
+    """Standalone question to vectors."""
+
+    async def __call__(self, text: str) -> EncodedQuestion:
+        """Return the question's dense and token vectors."""
+
+
+class Retrieve(Protocol):
+    """Standalone question to fused hits."""
+
+    async def __call__(
+        self, standalone: str, question: Question, *, encoded: EncodedQuestion, trace: Trace
+    ) -> Retrieved:
+        """Return at most `question.knobs.top_k` hits. Raises `CollectionNotFound`, `StoreUnavailable`."""
+
+
+class Rerank(Protocol):
+    """Hits to hits in a better order."""
+
+    async def __call__(
+        self, standalone: str, retrieved: Retrieved, *, knobs: QueryKnobs, trace: Trace
+    ) -> Sequence[RankedHit]:
+        """Return every hit once, best first. A model that fails or is late costs quality, never the context."""
+
+
+class Pack(Protocol):
+    """Ranked hits to numbered passages within a budget."""
+
+    async def __call__(self, standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs) -> Packed:
+        """Return passages whose texts joined by blank lines are at most `knobs.context_tokens` o200k_base tokens."""
+
+
+class CountTokens(Protocol):
+    """Text to its o200k_base tokens."""
+
+    def __call__(self, text: str) -> int:
+        """Return how many there are."""
+
+
+class BuildPrompt(Protocol):
+    """Context to the layout of a model call."""
+
+    def __call__(self, context: Context, history: tuple[Turn, ...]) -> Prompt:
+        """Return the prompt, stable parts first."""
+
+
+class Generate(Protocol):
+    """Prompt to answer text, over whichever model answers."""
+
+    def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield deltas, then one `Generated`. Raises `ProviderError` before the first delta only."""
+
+
+class CiteStream(Protocol):
+    """Citation checking of one answer while it streams."""
+
+    def feed(self, delta: str) -> str:
+        """Return what of the text so far can be released: never half a marker, never one out of range."""
+
+    def finish(self) -> tuple[str, Cited]:
+        """Return the rest to release, and the whole answer with its citations."""
+
+
+class Cite(Protocol):
+    """Passages to a fresh checker."""
+
+    def __call__(self, context: Context) -> CiteStream:
+        """Return the checker for an answer that cites these passages."""
+
+
+class AnswerCache(Protocol):
+    """Answers by question. Fails open: a cache that is down misses."""
+
+    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:
+        """Return the cached answer of exactly this question at this generation, with its `cache` set to the hit."""
+
+    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
+        """Keep a complete answer under its context's generation."""
+
+
+class CountSavings(Protocol):
+    """An answer to what it saved against the baseline."""
+
+    async def __call__(self, prepared: Prepared, generated: Generated) -> Savings | None:
+        """Return what was saved, None where a price is not known."""
+
+
+class CurrentGeneration(Protocol):
+    """The committed generation of a collection."""
+
+    async def __call__(self, tenant: str, collection: str) -> int:
+        """Return it. Raises `CollectionNotFound`, `StoreUnavailable`."""

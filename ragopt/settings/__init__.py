@@ -1,0 +1,1 @@
+"""What an operator may set, table by table. `ragopt.config` reads them; nothing here touches the environment."""

@@ -1,0 +1,41 @@
+"""What a single table cannot check: names that several tables must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ragopt.errors import ConfigError
+from ragopt.settings.models import ModelSettings
+from ragopt.settings.money import BaselineSettings, BudgetSettings
+from ragopt.settings.routing import RouteSettings
+
+
+def refuse_unknown_baseline(baseline: BaselineSettings, models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if `[baseline]` names a model that is not configured."""
+    name = baseline.model
+    if name and name not in [model.name for model in models]:
+        raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
+
+
+def refuse_duplicate_budgets(budgets: Sequence[BudgetSettings]) -> None:
+    """Raise `ConfigError` if two `[[budgets]]` are for the same scope, name and tenant: one would be ignored."""
+    places = [(budget.scope, budget.name, budget.tenant) for budget in budgets]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise ConfigError(f"RAGOPT_BUDGETS__{at}: {' '.join(place)} has a budget twice")
+
+
+def refuse_duplicate_models(models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if two `[[models]]` share a name or a name is reserved."""
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1 or name == "auto":
+            raise ConfigError(f"models.{name}: the name is taken")
+
+
+def refuse_unknown_targets(rules: Sequence[RouteSettings], models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if a rule names a model that is not configured."""
+    names = [model.name for model in models]
+    for number, rule in enumerate(rules, start=1):
+        if rule.model is not None and rule.model not in names:
+            raise ConfigError(f"routes.{number}.model: no model is named {rule.model!r}")

@@ -1,0 +1,88 @@
+"""What a service stands on, opened and closed with a stack: Redis, the response cache, the index, the local models."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from indexes.edge import EdgeEngine
+from indexes.embedding import Embedder
+from indexes.library import Library, LockFor
+from indexes.qdrant import QdrantEngine
+from indexes.records import IndexKnobs
+from indexes.store import Engine
+from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
+from ragopt.ports import AnswerCache
+from ragopt.stages.cache import NoCache, RedisAnswerCache
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
+from ragopt.stages.rerank.judging import Judge
+from ragopt.stages.rerank.served import ServedCrossEncoder
+from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.tokens import count_tokens_batch
+
+CACHE_TIMEOUT_S = 0.05
+QDRANT_TIMEOUT_S = 10.0
+INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
+
+
+async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the URL of the configured Redis, else of the embedded one, attached until the stack closes."""
+    if settings.redis_url:
+        return settings.redis_url
+    folder = settings.data_dir / REDIS_FOLDER
+    embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    return embedded.url
+
+
+def opened_cache(redis_url: str, stack: AsyncExitStack, *, ttl_s: int, scope: str) -> AnswerCache:
+    """Return the answer cache over a client of its own, closed with the stack; one that keeps nothing for `ttl_s` 0."""
+    if not ttl_s:
+        return NoCache()
+    redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
+    stack.push_async_callback(redis.aclose)
+    return RedisAnswerCache(redis, ttl_s=ttl_s, scope=scope)
+
+
+async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
+    """Return the embedding model, closed with the stack."""
+    embedder = await asyncio.to_thread(Embedder.load, settings.embedding_model, cache_folder=cache_dir())
+    stack.push_async_callback(asyncio.to_thread, embedder.close)
+    return embedder
+
+
+async def loaded_judge(settings: Settings, stack: AsyncExitStack) -> Judge | None:
+    """Return the cross-encoder that judges after late interaction, closed with the stack; None if there is none."""
+    model = chosen_model(settings.rerank_model, hub_cache_dir())
+    if model == LATE_INTERACTION:
+        return None
+    judge: Judge
+    if is_served(model):
+        judge = ServedCrossEncoder(model, settings.rerank_api_key)
+    else:
+        judge = await asyncio.to_thread(LocalCrossEncoder.load, model, cache_folder=cache_dir())
+    stack.push_async_callback(judge.close)
+    return judge
+
+
+async def opened_library(
+    settings: Settings, stack: AsyncExitStack, *, embedder: Embedder, lock_for: LockFor | None = None
+) -> Library:
+    """Return the library over the configured engine, closed with the stack."""
+    engine: Engine
+    if settings.qdrant_url:
+        engine = QdrantEngine(settings.qdrant_url, settings.qdrant_api_key, timeout_s=QDRANT_TIMEOUT_S)
+    else:
+        engine = EdgeEngine(settings.data_dir / INDEX_FOLDER)
+    stack.push_async_callback(engine.close)
+    library = Library(
+        engine,
+        embedder,
+        knobs=IndexKnobs(chunk_tokens=settings.chunk_tokens),
+        count_tokens=count_tokens_batch,
+        max_document_bytes=settings.max_document_bytes,
+        lock_for=lock_for,
+    )
+    stack.push_async_callback(library.close)
+    return library

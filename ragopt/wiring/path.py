@@ -1,0 +1,75 @@
+"""The pipeline with its stages in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from indexes.embedding import Embedder
+from indexes.library import Library
+from ragopt.config import Settings
+from ragopt.money.prices import Prices
+from ragopt.money.savings import SavingsCounter
+from ragopt.pipeline import Pipeline
+from ragopt.ports import AnswerCache
+from ragopt.prompt import build_prompt
+from ragopt.providers.deployment import Deployment, Plan
+from ragopt.providers.meter import Meter
+from ragopt.settings.models import ModelSettings
+from ragopt.stages.afford import GenerateWithinBudget
+from ragopt.stages.cite import CitationChecker
+from ragopt.stages.generate import GenerateWithFallback
+from ragopt.stages.pack import Packer
+from ragopt.stages.rerank.judging import CrossEncoderReranker, Judge
+from ragopt.stages.rerank.late_interaction import rerank
+from ragopt.stages.retrieve import HybridRetriever
+from ragopt.stages.rewrite import rewrite
+from ragopt.stages.route.difficulty import shipped_difficulty
+from ragopt.stages.route.gate import QualityGate
+from ragopt.stages.route.plan import RoutePlanner
+from ragopt.tokens import count_tokens
+from ragopt.wiring.models import caller_of, deployment_of
+
+BUILTIN_TIMEOUT_S = 30.0
+QUOTED = "answering from the passages"
+
+
+def pipeline_over(
+    library: Library,
+    embedder: Embedder,
+    *,
+    judge: Judge | None,
+    settings: Settings,
+    cache: AnswerCache,
+    deployments: Sequence[Deployment],
+    prices: Prices | None = None,
+    meter: Meter | None = None,
+) -> Pipeline:
+    """Return the pipeline with its stages in place; prices: those of the meter, so that each unknown is told once."""
+    known = prices or Prices()
+    builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
+    caller = caller_of(settings.resilience, prices=known, meter=meter)
+    answers = partial(GenerateWithFallback, caller=caller, max_output_tokens=settings.max_output_tokens)
+    plan = RoutePlanner(
+        deployments,
+        builtin,
+        settings=settings.routing,
+        rules=settings.routes,
+        difficulty=shipped_difficulty(),
+        gate=QualityGate(),
+        embedder=embedder.tag,
+    )
+    return Pipeline(
+        rewrite=rewrite,
+        embed=embedder.encode_question,
+        generation=library.generation,
+        cache=cache,
+        retrieve=HybridRetriever(library),
+        rerank=CrossEncoderReranker(judge, count_tokens=count_tokens) if judge else rerank,
+        pack=Packer(count_tokens),
+        count_tokens=count_tokens,
+        prompt=build_prompt,
+        generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
+        cite=CitationChecker,
+        savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
+    )

@@ -1,0 +1,122 @@
+"""Settings in, a running service out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from indexes.errors import IndexingError
+from indexes.library import Library
+from ragopt.config import Settings
+from ragopt.errors import RagoptError
+from ragopt.money.prices import table_version
+from ragopt.pipeline import Pipeline
+from ragopt.prompt import VERSION as PROMPT_VERSION
+from ragopt.stages.cache import NoCache
+from ragopt.stages.rerank.choice import LATE_INTERACTION
+from ragopt.state.access import ping_redis
+from ragopt.state.accounts import Accounts, accounts_over
+from ragopt.state.conversations import Conversations
+from ragopt.state.idempotency import Idempotency
+from ragopt.state.jobs import Jobs
+from ragopt.state.keys import KeyStore
+from ragopt.state.locks import commit_lock_for
+from ragopt.state.redis_server import connect
+from ragopt.tokens import count_tokens
+from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_cache, opened_library, redis_address
+from ragopt.wiring.models import answering_digest, deployments_of
+from ragopt.wiring.path import pipeline_over
+
+STATE_TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: what the HTTP layer and the command line drive."""
+
+    settings: Settings
+    library: Library
+    pipeline: Pipeline
+    keys: KeyStore
+    conversations: Conversations
+    jobs: Jobs
+    idempotency: Idempotency
+    accounts: Accounts
+    ping_state: Callable[[], Awaitable[None]]
+
+    async def readiness(self) -> dict[str, str]:
+        """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
+        index, redis = await asyncio.gather(health(self.library.ping()), health(self.ping_state()))
+        return {"index": index, "redis": redis, "embedder": "ok"}
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Yield a service with everything started; stops it in reverse order.
+
+    Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        redis_url, embedder, judge, *_ = await asyncio.gather(
+            redis_address(settings, stack),
+            loaded_embedder(settings, stack),
+            loaded_judge(settings, stack),
+            asyncio.to_thread(count_tokens, ""),
+            # The price table: its first use would hold up an answer.
+            asyncio.to_thread(table_version),
+        )
+        redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
+        stack.push_async_callback(redis.aclose)
+        # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
+        lock_for = commit_lock_for(redis) if settings.qdrant_url else None
+        library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
+        reranked_by = judge.tag if judge else LATE_INTERACTION
+        scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
+        cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
+        deployments = deployments_of(settings.models)
+        for deployment in deployments:
+            stack.push_async_callback(deployment.provider.close)
+        accounts = accounts_over(redis, settings)
+        stack.push_async_callback(accounts.close)
+        yield Service(
+            settings=settings,
+            library=library,
+            pipeline=pipeline_over(
+                library,
+                embedder,
+                judge=judge,
+                settings=settings,
+                cache=cache,
+                deployments=deployments,
+                prices=accounts.prices,
+                meter=accounts.meter,
+            ),
+            keys=KeyStore(redis, bootstrap=settings.api_key),
+            conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
+            jobs=Jobs(redis),
+            idempotency=Idempotency(redis),
+            accounts=accounts,
+            ping_state=partial(ping_redis, redis),
+        )
+
+
+@asynccontextmanager
+async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipeline]]:
+    """Yield library and pipeline alone, for evaluation and the CLI: no Redis, no cache, no configured model."""
+    async with AsyncExitStack() as stack:
+        embedder = await loaded_embedder(settings, stack)
+        judge = await loaded_judge(settings, stack)
+        library = await opened_library(settings, stack, embedder=embedder)
+        yield library, pipeline_over(library, embedder, judge=judge, settings=settings, cache=NoCache(), deployments=())
+
+
+async def health(ping: Awaitable[None]) -> str:
+    """Return `ok` if the dependency answers, else `down`."""
+    try:
+        await ping
+    except (IndexingError, RagoptError):
+        return "down"
+    return "ok"
