@@ -13,7 +13,7 @@ from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.ports import AnswerCache
-from ragopt.stages.cache import NoCache, RedisAnswerCache
+from ragopt.stages.cache.redis_cache import NoCache, RedisAnswerCache
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge

@@ -15,7 +15,7 @@ from ragopt.errors import RagoptError
 from ragopt.money.prices import table_version
 from ragopt.pipeline import Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
-from ragopt.stages.cache import NoCache
+from ragopt.stages.cache.redis_cache import NoCache
 from ragopt.stages.rerank.choice import LATE_INTERACTION
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over

@@ -27,7 +27,7 @@ from ragopt.domain import (
     Usage,
 )
 from ragopt.ports import AnswerCache
-from ragopt.stages.cache import (
+from ragopt.stages.cache.redis_cache import (
     INDEX,
     MAX_ENTRY_BYTES,
     PAUSE_S,

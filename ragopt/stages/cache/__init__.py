@@ -1,0 +1,1 @@
+"""Answers that were given before, served again where that is right."""
