@@ -14,6 +14,7 @@ from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
@@ -88,6 +89,13 @@ The `[routing]` table of `ragopt.toml`, the `[[routes]]` entries, and what `when
 [Routing](routing.md).
 """
 
+COLLECTIONS_TEXT = """\
+## Collection fields
+
+Each `[[collections]]` entry of `ragopt.toml` takes these fields. Each policy of a collection is that of the most
+specific entry that sets it: one with its name and tenant, then with its name, then with its tenant, then with neither.
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -151,6 +159,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
         ROUTING_TEXT,
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
+        COLLECTIONS_TEXT,
+        table(("field", "default", "meaning"), field_rows(CollectionSettings)),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,

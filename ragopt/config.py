@@ -26,10 +26,12 @@ from ragopt.domain import FusionMethod, QueryKnobs
 from ragopt.errors import ConfigError
 from ragopt.settings.checks import (
     refuse_duplicate_budgets,
+    refuse_duplicate_collections,
     refuse_duplicate_models,
     refuse_unknown_baseline,
     refuse_unknown_targets,
 )
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
@@ -118,6 +120,9 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = Field(
         default=(), description="`[[routes]]`: rules, the first that matches decides"
     )
+    collections: tuple[CollectionSettings, ...] = Field(
+        default=(), description="`[[collections]]`: policies of collections, the most specific entry decides"
+    )
 
     @classmethod
     def settings_customise_sources(  # noqa: PLR0917 - the signature is pydantic-settings'
@@ -202,6 +207,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_unknown_baseline(settings.baseline, settings.models)
     refuse_duplicate_budgets(settings.budgets)
     refuse_unknown_targets(settings.routes, settings.models)
+    refuse_duplicate_collections(settings.collections)
     return settings
 
 

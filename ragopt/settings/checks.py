@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ragopt.errors import ConfigError
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import ModelSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings
 from ragopt.settings.routing import RouteSettings
@@ -23,6 +24,14 @@ def refuse_duplicate_budgets(budgets: Sequence[BudgetSettings]) -> None:
     for at, place in enumerate(places):
         if place in places[:at]:
             raise ConfigError(f"RAGOPT_BUDGETS__{at}: {' '.join(place)} has a budget twice")
+
+
+def refuse_duplicate_collections(entries: Sequence[CollectionSettings]) -> None:
+    """Raise `ConfigError` if two `[[collections]]` are for the same name and tenant: one would be ignored."""
+    places = [(entry.name, entry.tenant) for entry in entries]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise ConfigError(f"RAGOPT_COLLECTIONS__{at}: {' of '.join(place)} is there twice")
 
 
 def refuse_duplicate_models(models: Sequence[ModelSettings]) -> None:

@@ -91,9 +91,9 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
 
 
 def answering_digest(settings: Settings) -> str:
-    """Return 16 hex digits that change with the models that answer and with what they may write."""
+    """Return 16 hex digits that change with the models that answer, what they may write and what becomes of it."""
     models = [model.model_dump(mode="json", exclude=LOAD_FIELDS) for model in settings.models]
-    models += [rule.model_dump(mode="json") for rule in (*settings.routes, settings.routing)]
+    models += [rule.model_dump(mode="json") for rule in (*settings.routes, settings.routing, *settings.collections)]
     canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -1,0 +1,44 @@
+"""What an operator says about collections: the `[[collections]]` table of ragopt.toml, one policy per field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# What becomes of a claim that the passages do not carry; in the order of what it may cost.
+Unsupported: TypeAlias = Literal["flag", "drop", "correct", "escalate", "abstain"]
+
+EVERY = "*"
+
+
+class CollectionSettings(BaseModel):
+    """One `[[collections]]` entry of ragopt.toml: the collections it is for, and their policies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(default=EVERY, min_length=1, description="the collection; `*`: every one")
+    tenant: str = Field(default=EVERY, min_length=1, description="whose collection; `*`: every tenant's")
+    unsupported: Unsupported = Field(
+        default="flag", description="what becomes of a claim that the passages do not carry"
+    )
+
+    def covers(self, *, tenant: str, collection: str) -> bool:
+        """Return whether the entry is for a tenant's collection."""
+        return self.name in (EVERY, collection) and self.tenant in (EVERY, tenant)
+
+
+def collection_settings(entries: Sequence[CollectionSettings], *, tenant: str, collection: str) -> CollectionSettings:
+    """Return the policies of a tenant's collection, under its own name; the defaults where no entry is for it.
+
+    Each policy is that of the most specific entry that sets it: name and tenant, then the name, then the
+    tenant, then neither. So an entry for one collection keeps what an entry for all of them demands.
+    """
+    covering = sorted(
+        (entry for entry in entries if entry.covers(tenant=tenant, collection=collection)),
+        key=lambda entry: (entry.name != EVERY, entry.tenant != EVERY),
+    )
+    found: dict[str, object] = {}
+    for entry in covering:
+        found |= entry.model_dump(exclude_unset=True)
+    return CollectionSettings.model_validate({**found, "name": collection, "tenant": tenant})
