@@ -39,7 +39,7 @@ from ragopt.ports import (
     Rewrite,
 )
 from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, Prepared, RankedHit
+from ragopt.results import Cited, Generated, Prepared, RankedHit, Standalone
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
@@ -68,8 +68,9 @@ class Pipeline:
 
         Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
-        standalone = self._standalone(question, trace)
-        return await self._context(question, standalone, encoded=await self._encoded(standalone, trace), trace=trace)
+        standalone = await self._standalone(question, trace)
+        encoded = await self._encoded(standalone.text, trace)
+        return await self._context(question, standalone.text, encoded=encoded, trace=trace)
 
     async def answer(self, question: Question, *, trace: Trace) -> AsyncGenerator[AnswerEvent, None]:
         """Yield `SourcesFound`, the text as it is released, each citation, and `Finished` last.
@@ -77,25 +78,25 @@ class Pipeline:
         Closing it closes the model call under it at once.
         Raises, before the first text only: `CollectionNotFound`, `StoreUnavailable`, `ProviderError`.
         """
-        standalone = self._standalone(question, trace)
+        standalone = await self._standalone(question, trace)
         encoded, cached = await asyncio.gather(
-            self._encoded(standalone, trace), self._cached(question, standalone, trace)
+            self._encoded(standalone.text, trace), self._cached(question, standalone, trace)
         )
         if cached is not None:
             for event in replay(cached, question):
                 yield event
             return
-        context = await self._context(question, standalone, encoded=encoded, trace=trace)
-        outcome = CacheOutcome("miss" if question.cache in ("on", "read_only") else "bypass")
+        context = await self._context(question, standalone.text, encoded=encoded, trace=trace)
+        outcome = CacheOutcome("miss" if reads_cache(question, standalone) else "bypass")
         yield SourcesFound(context, outcome)
         # What was said with a history is that conversation's: it must not answer a stranger.
-        keeps = question.cache in ("on", "write_only") and not question.history
+        keeps = question.cache in ("on", "write_only") and not question.history and standalone.sure
         prepared = self.prepare(question, context, encoded=encoded)
         async with aclosing(self._answered(prepared, outcome, trace=trace)) as events:
             async for event in events:
                 # What a spent budget left is a lesser answer, and not everybody's.
                 if isinstance(event, Finished) and keeps and "afford" not in trace.fallbacks:
-                    await self.cache.put(question, standalone, event.answer)
+                    await self.cache.put(question, standalone.text, event.answer)
                 yield event
 
     def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
@@ -136,20 +137,20 @@ class Pipeline:
             yield CitationFound(citation)
         yield Finished(await self.finish(prepared, cited, generated=generated, outcome=outcome))
 
-    def _standalone(self, question: Question, trace: Trace) -> str:
+    async def _standalone(self, question: Question, trace: Trace) -> Standalone:
         with trace.stage("rewrite"):
-            return self.rewrite(question)
+            return await self.rewrite(question, trace=trace)
 
     async def _encoded(self, standalone: str, trace: Trace) -> EncodedQuestion:
         with trace.stage("embed"):
             return await self.embed(standalone)
 
-    async def _cached(self, question: Question, standalone: str, trace: Trace) -> Answer | None:
-        if question.cache not in ("on", "read_only"):
+    async def _cached(self, question: Question, standalone: Standalone, trace: Trace) -> Answer | None:
+        if not reads_cache(question, standalone):
             return None
         with trace.stage("cache"):
             generation = await self.generation(question.tenant, question.collection)
-            return await self.cache.get(question, standalone, generation=generation)
+            return await self.cache.get(question, standalone.text, generation=generation)
 
     async def _context(self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace) -> Context:
         with trace.stage("retrieve"):
@@ -169,6 +170,11 @@ class Pipeline:
             stopped_by=packed.stopped_by,
             similarities=similarities(ranked),
         )
+
+
+def reads_cache(question: Question, standalone: Standalone) -> bool:
+    """Return whether a cached answer may be served: the caller lets it, and what is asked is known for certain."""
+    return question.cache in ("on", "read_only") and standalone.sure
 
 
 def similarities(ranked: Sequence[RankedHit]) -> tuple[float, ...]:

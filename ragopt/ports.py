@@ -8,15 +8,18 @@ from typing import Protocol
 from indexes.records import EncodedQuestion
 from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings, Turn
 from ragopt.providers.protocol import Prompt, TextDelta
-from ragopt.results import Cited, Generated, Packed, Prepared, RankedHit, Retrieved
+from ragopt.results import Cited, Generated, Packed, Prepared, RankedHit, Retrieved, Standalone
 from ragopt.telemetry import Trace
 
 
 class Rewrite(Protocol):
     """Follow-up to standalone question."""
 
-    def __call__(self, question: Question) -> str:
-        """Return the question as it would be asked without its history; the same text if it stands alone."""
+    async def __call__(self, question: Question, *, trace: Trace) -> Standalone:
+        """Return the question as it would be asked without its history; the same text if it stands alone.
+
+        Whatever fails on the way costs the rewrite, never the question.
+        """
 
 
 class Embed(Protocol):

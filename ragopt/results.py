@@ -10,6 +10,20 @@ from ragopt.providers.protocol import Prompt
 
 
 @dataclass(frozen=True, slots=True)
+class Standalone:
+    """A question as it would be asked without its history.
+
+    sure: False where `text` may ask something else than what was meant, or only part of it: an answer to it is
+    this conversation's alone, and the response cache neither serves nor keeps it. changed: whether `text` differs
+    from what was asked.
+    """
+
+    text: str
+    sure: bool = True
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieved:
     """Fused hits, best first, of one committed generation of the collection."""
 

@@ -153,6 +153,15 @@ def test_an_answer_within_a_conversation_is_not_kept_for_others(tmp_path: Path) 
     assert cache.kept == {}
 
 
+def test_an_unsure_rewrite_is_neither_served_from_the_cache_nor_kept(tmp_path: Path) -> None:
+    """What was said before decides what is meant, so the same words elsewhere may mean something else."""
+    cache, before = MemoryCache(), (Turn("user", "Which late fee is there?"),)
+    (events,) = run_with(tmp_path, Question("And how much is it?", "t", history=before), cache=cache)
+    answer = finished(events)
+    assert (answer.cache.status, cache.gets, cache.kept) == ("bypass", 0, {})
+    assert answer.context.standalone_question != answer.context.question
+
+
 def test_without_passages_no_model_is_called(tmp_path: Path) -> None:
     """A budget that fits nothing ends in an abstention, not in an ungrounded answer."""
 
