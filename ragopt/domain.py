@@ -19,8 +19,9 @@ CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
 TIER_RANK: Mapping[Tier, int] = MappingProxyType({"simple": 0, "medium": 1, "complex": 2})
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
-# Why packing ended: the budget is used up, the rest is much less relevant, nothing is left, nothing is relevant.
-Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant"]
+# Why the passages are not more: the budget is used up, the rest is much less relevant, nothing is left, nothing is
+# relevant, or a model that may answer charges more for every token of a longer prompt.
+Stop: TypeAlias = Literal["budget", "relevance", "exhausted", "irrelevant", "price_edge"]
 FusionMethod: TypeAlias = Literal["rrf", "score"]
 
 Technique: TypeAlias = Literal[
@@ -84,6 +85,7 @@ class Question:
     team and a feature; `trusted_labels` are those of them that the key vouches for. `key_id` is of the key that
     asked, `answer_id` what the answer will be called; "" lets the pipeline choose. tier_floor, tier_ceiling: the
     tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
+    budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
     """
 
     text: str
@@ -102,6 +104,7 @@ class Question:
     tier_floor: Tier = "simple"
     tier_ceiling: Tier = "complex"
     streamed: bool = False
+    budget_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from ragopt.ports import (
     CurrentGeneration,
     Embed,
     Generate,
+    KeepCheap,
     Pack,
     Rerank,
     Retrieve,
@@ -62,6 +63,7 @@ class Pipeline:
     generate: Generate
     cite: Cite
     savings: CountSavings | None = None
+    keep_cheap: KeepCheap | None = None
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -160,7 +162,7 @@ class Pipeline:
         with trace.stage("pack"):
             packed = await self.pack(standalone, ranked, knobs=question.knobs)
             tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in packed.passages))
-        return Context(
+        context = Context(
             question=question.text,
             standalone_question=standalone,
             token_budget=question.knobs.context_tokens,
@@ -170,6 +172,7 @@ class Pipeline:
             stopped_by=packed.stopped_by,
             similarities=similarities(ranked),
         )
+        return await self.keep_cheap(question, context, trace=trace) if self.keep_cheap else context
 
 
 def reads_cache(question: Question, standalone: Standalone) -> bool:

@@ -61,6 +61,13 @@ class CountTokens(Protocol):
         """Return how many there are."""
 
 
+class KeepCheap(Protocol):
+    """Context to one whose prompt costs no more per token than a shorter one would."""
+
+    async def __call__(self, question: Question, context: Context, *, trace: Trace) -> Context:
+        """Return the context without its last passages where they would take the prompt past a price edge."""
+
+
 class BuildPrompt(Protocol):
     """Context to the layout of a model call."""
 

@@ -74,6 +74,7 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
             history=turns(body),
             knobs=knobs(body, shared.service.settings),
             filter=body.filter,
+            budget_named=names_more(body, shared.service.settings),
         )
         found = await shared.service.pipeline.context_for(question, trace=trace)
     return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
@@ -157,6 +158,7 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...
         tier_floor=caller.tier_floor,
         tier_ceiling=caller.tier_ceiling,
         streamed=body.stream,
+        budget_named=names_more(body, settings),
     )
 
 
@@ -167,6 +169,11 @@ def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
         context_tokens=body.token_budget or settings.context_tokens,
         top_k=body.top_k or settings.top_k,
     )
+
+
+def names_more(body: ContextRequest, settings: Settings) -> bool:
+    """Return whether the request names a larger token budget than the service's own."""
+    return (body.token_budget or 0) > settings.context_tokens
 
 
 def turns(body: ContextRequest) -> tuple[Turn, ...]:

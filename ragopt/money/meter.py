@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from ragopt.domain import Outcome, Question, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown, StateUnavailable
 from ragopt.money.budgets import BudgetWindow, strictest, windows_for
 from ragopt.money.ledger import LedgerRow, nano_above, payer_of
-from ragopt.money.prices import FREE_PROVIDERS, Prices, priced
+from ragopt.money.prices import FREE_PROVIDERS, Prices, priced, tokenizer_margin
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage
@@ -23,9 +24,6 @@ from ragopt.state.ledger import Ledger
 
 # How long a hold outlives its call's own timeout: what a process that died had held comes free after that.
 GRACE_S = 60.0
-# Our count is in o200k_base. Other tokenizers count more, so a call of another dialect holds this much more for its
-# prompt; what it settles is what the provider counted.
-OTHER_TOKENIZER = Decimal("1.5")
 
 
 class BudgetMeter:
@@ -153,8 +151,7 @@ def most_usd_of(deployment: Deployment, request: CompletionRequest, *, prices: P
     The whole prompt at the dearest input price it can get, and as much output as the request allows.
     """
     counted = estimated_usage(request.prompt, "").input_tokens
-    own = deployment.provider.name == "openai" and deployment.base_url is None
-    tokens = counted if own else int(counted * OTHER_TOKENIZER)
+    tokens = math.ceil(counted * tokenizer_margin(deployment))
     out = request.max_output_tokens
     shapes = (Usage(input_tokens=tokens, output_tokens=out), Usage(cache_write_tokens=tokens, output_tokens=out))
     costs = [prices.cost(priced(deployment), usage) for usage in shapes]

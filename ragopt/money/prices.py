@@ -20,6 +20,8 @@ MILLION = Decimal(1_000_000)
 # Source: OpenAI Batch API and Anthropic Message Batches, pricing: half of the same tokens' price.
 BATCH_FACTOR = Decimal("0.5")
 FREE_PROVIDERS = frozenset({"extractive"})
+# Our count is in o200k_base, which is OpenAI's own but for what its chat format adds. Other tokenizers count more.
+OWN_TOKENIZER, OTHER_TOKENIZER = Decimal("1.01"), Decimal("1.5")
 OVERRIDE_VERSION = "ragopt.toml"
 
 
@@ -40,6 +42,12 @@ class Priced:
 def priced(deployment: Deployment) -> Priced:
     """Return the deployment as the price table looks it up."""
     return Priced(deployment.provider.name, deployment.model, deployment.base_url, deployment.price)
+
+
+def tokenizer_margin(deployment: Deployment) -> Decimal:
+    """Return how many tokens the deployment may count at most for one of ours."""
+    own = deployment.provider.name == "openai" and deployment.base_url is None
+    return OWN_TOKENIZER if own else OTHER_TOKENIZER
 
 
 class Prices:
@@ -84,8 +92,7 @@ class Prices:
     def edge(self, priced: Priced, *, at: datetime | None = None) -> int | None:
         """Return the most input tokens at the base price: with one more, every token of the call costs more.
 
-        None where the price has no such edge or is not known. Packing stays under it, less a margin for another
-        tokenizer.
+        None where the price has no such edge or is not known.
         """
         found = None if priced.provider in FREE_PROVIDERS or priced.override else found_model(priced)
         if found is None:

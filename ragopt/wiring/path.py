@@ -8,6 +8,7 @@ from functools import partial
 from indexes.embedding import Embedder
 from indexes.library import Library
 from ragopt.config import Settings
+from ragopt.money.edges import PriceEdges
 from ragopt.money.prices import Prices
 from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import Pipeline
@@ -72,4 +73,11 @@ def pipeline_over(
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
         cite=CitationChecker,
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
+        keep_cheap=PriceEdges(
+            deployments,
+            prices=known,
+            prompt=build_prompt,
+            count_tokens=count_tokens,
+            cheaper=any(budget.when_spent == "cheaper_tier" for budget in settings.budgets),
+        ),
     )

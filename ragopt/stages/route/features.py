@@ -109,7 +109,7 @@ def evidence_features(context: Context, history: Sequence[Turn]) -> dict[str, fl
         "top_document_share": documents.count(documents[0]) / len(documents) if documents else 0.0,
         "agreement": agreement(passages),
         "budget_share": context.tokens / context.token_budget,
-        "stopped_by_budget": float(context.stopped_by == "budget"),
+        "stopped_by_budget": float(context.stopped_by in {"budget", "price_edge"}),
         "stopped_by_relevance": float(context.stopped_by == "relevance"),
         "numbers_in_evidence": math.log1p(sum(len(NUMBER.findall(item.text)) for item in passages)),
         "turns": math.log1p(len(history)),

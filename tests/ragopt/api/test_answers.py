@@ -37,6 +37,15 @@ def test_context_has_the_contract_s_fields(http: Served) -> None:
     assert http.service.pipeline.asked[0].knobs == replace(defaults, context_tokens=400, top_k=7)
 
 
+@pytest.mark.parametrize("path", ["/context", "/answer"])
+def test_a_larger_token_budget_than_the_setting_is_a_named_one(http: Served, path: str) -> None:
+    """Only who asks for more than the service gives by itself may pass a price edge by it."""
+    default = http.service.settings.context_tokens
+    for tokens in (default + 1, default, None):
+        http.post(path, {**QUESTION, "token_budget": tokens})
+    assert [asked.budget_named for asked in http.service.pipeline.asked] == [True, False, False]
+
+
 def test_answer_has_the_contract_s_fields(http: Served) -> None:
     """/answer returns the whole object, with money as plain decimals, the savings' too."""
     content = http.post("/answer", QUESTION).json()
