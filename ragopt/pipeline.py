@@ -80,51 +80,47 @@ class Pipeline:
         Closing it closes the model call under it at once.
         Raises, before the first text only: `CollectionNotFound`, `StoreUnavailable`, `ProviderError`.
         """
+        first = await self.first_half(question, trace=trace)
+        if isinstance(first, Answer):
+            for event in replay(first):
+                yield event
+            return
+        yield SourcesFound(first.context, first.outcome)
+        async with aclosing(self.second_half(first, self.written(first, trace=trace), trace=trace)) as events:
+            async for rest in events:
+                yield rest
+
+    async def first_half(self, question: Question, *, trace: Trace) -> Answer | Prepared:
+        """Return everything up to the model call, or the whole answer where the response cache has it.
+
+        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
         standalone = await self._standalone(question, trace)
         encoded, cached = await asyncio.gather(
             self._encoded(standalone.text, trace), self._cached(question, standalone, trace)
         )
         if cached is not None:
-            for event in replay(cached, question):
-                yield event
-            return
+            return replace(cached, id=question.answer_id or answer_id())
         context = await self._context(question, standalone.text, encoded=encoded, trace=trace)
-        outcome = CacheOutcome("miss" if reads_cache(question, standalone) else "bypass")
-        yield SourcesFound(context, outcome)
-        # What was said with a history is that conversation's: it must not answer a stranger.
-        keeps = question.cache in ("on", "write_only") and not question.history and standalone.sure
-        prepared = self.prepare(question, context, encoded=encoded)
-        async with aclosing(self._answered(prepared, outcome, trace=trace)) as events:
-            async for event in events:
-                # What a spent budget left is a lesser answer, and not everybody's.
-                if isinstance(event, Finished) and keeps and "afford" not in trace.fallbacks:
-                    await self.cache.put(question, standalone.text, event.answer)
-                yield event
-
-    def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
-        """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
-        return Prepared(question, context, self.prompt(context, question.history), encoded)
-
-    async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated, outcome: CacheOutcome) -> Answer:
-        """Return the whole answer of a completion, with what it saved."""
-        return Answer(
-            id=prepared.question.answer_id or answer_id(),
-            text=cited.text,
-            abstained=generated.abstained,
-            citations=cited.citations,
-            context=prepared.context,
-            route=generated.route,
-            cache=outcome,
-            usage=generated.usage,
-            partial=generated.partial,
-            savings=await self.savings(prepared, generated) if self.savings else None,
+        return replace(
+            self.prepare(question, context, encoded=encoded),
+            outcome=CacheOutcome("miss" if reads_cache(question, standalone) else "bypass"),
+            # What was said with a history is that conversation's: it must not answer a stranger.
+            keeps=question.cache in ("on", "write_only") and not question.history and standalone.sure,
         )
 
-    async def _answered(
-        self, prepared: Prepared, outcome: CacheOutcome, *, trace: Trace
+    def written(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Return what a model that is called now writes; the abstention, and no call, where no passage was found."""
+        return self.generate(prepared, trace=trace) if prepared.context.passages else nothing_found()
+
+    async def second_half(
+        self, prepared: Prepared, written: AsyncGenerator[TextDelta | Generated, None], *, trace: Trace
     ) -> AsyncGenerator[TextReleased | CitationFound | Finished, None]:
+        """Yield the text of `written` as it is released, each citation, and `Finished` last, which the cache may keep.
+
+        written: deltas and then one `Generated`, of a call that runs or that ended hours ago; closed at the end.
+        """
         checker, generated = self.cite(prepared.context), NOTHING_FOUND
-        written = self.generate(prepared, trace=trace) if prepared.context.passages else nothing_found()
         async with aclosing(written) as events:
             async for event in events:
                 if isinstance(event, Generated):
@@ -137,7 +133,30 @@ class Pipeline:
             yield TextReleased(rest)
         for citation in cited.citations:
             yield CitationFound(citation)
-        yield Finished(await self.finish(prepared, cited, generated=generated, outcome=outcome))
+        answer = await self.finish(prepared, cited, generated=generated)
+        # What a spent budget left is a lesser answer, and not everybody's.
+        if prepared.keeps and "afford" not in trace.fallbacks:
+            await self.cache.put(prepared.question, prepared.context.standalone_question, answer)
+        yield Finished(answer)
+
+    def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
+        """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
+        return Prepared(question, context, self.prompt(context, question.history), encoded)
+
+    async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated) -> Answer:
+        """Return the whole answer of a completion, with what it saved."""
+        return Answer(
+            id=prepared.question.answer_id or answer_id(),
+            text=cited.text,
+            abstained=generated.abstained,
+            citations=cited.citations,
+            context=prepared.context,
+            route=generated.route,
+            cache=prepared.outcome,
+            usage=generated.usage,
+            partial=generated.partial,
+            savings=await self.savings(prepared, generated) if self.savings else None,
+        )
 
     async def _standalone(self, question: Question, trace: Trace) -> Standalone:
         with trace.stage("rewrite"):
@@ -208,8 +227,7 @@ def answer_id() -> str:
     return f"ans_{uuid.uuid4().hex}"
 
 
-def replay(cached: Answer, question: Question) -> list[AnswerEvent]:
-    """Return a cached answer as the events of a fresh one, under an id of its own."""
-    answer = replace(cached, id=question.answer_id or answer_id())
-    citations = [CitationFound(citation) for citation in answer.citations]
-    return [SourcesFound(answer.context, answer.cache), TextReleased(answer.text), *citations, Finished(answer)]
+def replay(cached: Answer) -> list[AnswerEvent]:
+    """Return a cached answer as the events of a fresh one."""
+    citations = [CitationFound(citation) for citation in cached.citations]
+    return [SourcesFound(cached.context, cached.cache), TextReleased(cached.text), *citations, Finished(cached)]

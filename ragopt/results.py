@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from indexes.records import EncodedQuestion, Hit
-from ragopt.domain import BilledCall, Citation, Context, Passage, Question, Route, Stop, Usage
+from ragopt.domain import BilledCall, CacheOutcome, Citation, Context, Passage, Question, Route, Stop, Usage
 from ragopt.providers.protocol import Prompt
+
+NOT_ASKED = CacheOutcome("bypass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,17 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The first half of an answer: everything up to the model call. encoded: None where it is not known."""
+    """The first half of an answer: everything up to the model call.
+
+    encoded: None where it is not known. outcome: what the response cache said. keeps: whether it may keep the answer.
+    """
 
     question: Question
     context: Context
     prompt: Prompt
     encoded: EncodedQuestion | None = None
+    outcome: CacheOutcome = NOT_ASKED
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

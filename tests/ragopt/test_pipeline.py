@@ -262,3 +262,32 @@ def test_similarities_are_the_ten_best_in_order() -> None:
     assert found[0] == pytest.approx((11 / 20 + 0.5) / 2, abs=1e-4)
     alone = replace(hits[0], hit=replace(hits[0].hit, dense=None), similarity=0.7)
     assert similarities([alone]) == (0.7,)
+
+
+def test_the_halves_make_the_answer_hours_apart(tmp_path: Path) -> None:
+    """What a model wrote long after the first half becomes the live answer, and the cache keeps it."""
+    question, cache = Question("How much is the late fee?", "t", answer_id="ans_1"), MemoryCache()
+
+    async def run() -> tuple[Answer, Answer, Answer | Prepared]:
+        async with opened_pipeline(tmp_path, cache=cache) as pipelines:
+            pipeline = await anext(pipelines)
+            live = finished(
+                [event async for event in pipeline.answer(replace(question, cache="off"), trace=Trace("r"))]
+            )
+            first = await pipeline.first_half(question, trace=Trace("r"))
+            assert isinstance(first, Prepared)
+            written = [event async for event in pipeline.written(first, trace=Trace("r"))]
+            rest = pipeline.second_half(first, recalled(written), trace=Trace("r"))
+            late = finished([event async for event in rest])
+            return live, late, await pipeline.first_half(question, trace=Trace("r"))
+
+    live, late, again = asyncio.run(run())
+    assert replace(late, cache=live.cache) == live
+    assert isinstance(again, Answer)
+    assert (again.cache.status, again.text) == ("hit", live.text)
+
+
+async def recalled(events: list[TextDelta | Generated]) -> AsyncGenerator[TextDelta | Generated, None]:
+    """Yield what was written before."""
+    for event in events:
+        yield event
