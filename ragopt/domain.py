@@ -86,6 +86,7 @@ class Question:
     asked, `answer_id` what the answer will be called; "" lets the pipeline choose. tier_floor, tier_ceiling: the
     tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
     budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
+    instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
     """
 
     text: str
@@ -105,6 +106,7 @@ class Question:
     tier_ceiling: Tier = "complex"
     streamed: bool = False
     budget_named: bool = False
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,9 @@ class Pipeline:
 
     def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
         """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
-        return Prepared(question, context, self.prompt(context, question.history), encoded)
+        return Prepared(
+            question, context, self.prompt(context, question.history, instructions=question.instructions), encoded
+        )
 
     async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated) -> Answer:
         """Return the whole answer of a completion, with what it saved."""

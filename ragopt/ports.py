@@ -71,8 +71,8 @@ class KeepCheap(Protocol):
 class BuildPrompt(Protocol):
     """Context to the layout of a model call."""
 
-    def __call__(self, context: Context, history: tuple[Turn, ...]) -> Prompt:
-        """Return the prompt, stable parts first."""
+    def __call__(self, context: Context, history: tuple[Turn, ...], *, instructions: str) -> Prompt:
+        """Return the prompt, stable parts first; `instructions` are the application's, "" for none."""
 
 
 class Generate(Protocol):

@@ -101,8 +101,10 @@ async def answer(request: Request, body: AnswerRequest) -> Response:
     return EventStream(answer_events(first, events, asked=asked, shared=shared))
 
 
-async def understood(request: Request, body: AnswerRequest) -> Asked:
+async def understood(request: Request, body: AnswerRequest, *, instructions: str = "") -> Asked:
     """Return the question, with its history loaded beside the key check where the key passed here before.
+
+    instructions: the application's own system message.
 
     Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`, `BudgetSpent`.
     """
@@ -125,6 +127,7 @@ async def understood(request: Request, body: AnswerRequest) -> Asked:
         guessed.cancel()
         await asyncio.gather(guessed, return_exceptions=True)
     question = question_of(body, caller, history=history or turns(body), settings=settings)
+    question = replace(question, instructions=instructions)
     await shared.service.accounts.meter.check(question)
     return Asked(question, body.conversation_id, deadline(request), trace)
 
@@ -277,6 +280,11 @@ def wire(event: AnswerEvent, asked: Asked) -> bytes:
 
 def error_event(error: Exception, trace: Trace) -> bytes:
     """Return the terminal error event; logs an error that nobody raised on purpose."""
+    unexpected(error, trace)
+    return encode_event("error", problem_of(error).content(instance="/answer", request_id=trace.request_id))
+
+
+def unexpected(error: Exception, trace: Trace) -> None:
+    """Log an error of a stream that nobody raised on purpose."""
     if not isinstance(error, RagoptError | IndexingError):
         LOGGER.error("unexpected error in a stream", exc_info=error, extra={"fields": {"request_id": trace.request_id}})
-    return encode_event("error", problem_of(error).content(instance="/answer", request_id=trace.request_id))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from ragopt.api import answers, documents, health, ingest, stats
+from ragopt.api import answers, chat, documents, health, ingest, stats
 from ragopt.api.jobs import JobRunner
 from ragopt.api.limits import Admission, BodyLimit
 from ragopt.api.page import route as page
@@ -66,6 +66,14 @@ def create_app(
             ),
         ],
     )
-    for router in (ingest.router, documents.router, answers.router, stats.router, health.router, page.router):
+    for router in (
+        ingest.router,
+        documents.router,
+        answers.router,
+        chat.router,
+        stats.router,
+        health.router,
+        page.router,
+    ):
         app.include_router(router)
     return app

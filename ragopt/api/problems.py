@@ -1,6 +1,6 @@
-"""Errors as HTTP: the one table of statuses, and RFC 9457 problem objects.
+"""Errors as HTTP: the one table of statuses, RFC 9457 problem objects, and OpenAI's envelope under `/v1`.
 
-Source: RFC 9457, Problem Details for HTTP APIs.
+Source: RFC 9457, Problem Details for HTTP APIs; OpenAI API reference, "Error codes".
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ragopt import errors as service
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_KEY_CHARS = 80
+OPENAI_PREFIX = "/v1/"
 
 ErrorItem: TypeAlias = Mapping[str, str]
 
@@ -115,6 +116,16 @@ FRAMEWORK_CODES: Mapping[int, tuple[str, str]] = MappingProxyType(
     }
 )
 
+# What OpenAI's clients call these statuses; other 4xx are `invalid_request_error`, 5xx `server_error`.
+OPENAI_TYPES: Mapping[int, str] = MappingProxyType(
+    {
+        HTTPStatus.UNAUTHORIZED: "authentication_error",
+        HTTPStatus.PAYMENT_REQUIRED: "insufficient_quota",
+        HTTPStatus.FORBIDDEN: "permission_error",
+        HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -140,11 +151,29 @@ class Problem:
         }
         return {**content, "errors": [dict(item) for item in self.errors]} if self.errors else content
 
+    def envelope(self, *, request_id: str) -> dict[str, object]:
+        """Return the error object that OpenAI's clients read; `param` is the first field that is wrong."""
+        pointers = [item["pointer"].strip("/").replace("/", ".") for item in self.errors if "pointer" in item]
+        other = "server_error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+        error = {
+            "message": self.detail,
+            "type": OPENAI_TYPES.get(self.status, other),
+            "param": (pointers or [""])[0] or None,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        return {"error": error}
+
     def response(self, *, instance: str, request_id: str) -> Response:
-        """Return the HTTP response."""
+        """Return the HTTP response, in OpenAI's envelope for a path under `/v1`."""
+        openai = instance.startswith(OPENAI_PREFIX)
+        content = (
+            self.envelope(request_id=request_id) if openai else self.content(instance=instance, request_id=request_id)
+        )
         # ASCII escapes: a lone surrogate in an unknown field's name must not break the reply that names it.
-        body = json.dumps(self.content(instance=instance, request_id=request_id), ensure_ascii=True)
-        return Response(body, int(self.status), headers=dict(self.headers), media_type=MEDIA_TYPE)
+        body = json.dumps(content, ensure_ascii=True)
+        media_type = "application/json" if openai else MEDIA_TYPE
+        return Response(body, int(self.status), headers=dict(self.headers), media_type=media_type)
 
 
 INTERNAL = Problem(

@@ -56,7 +56,11 @@ class PriceEdges:
         edge that leaves no room for the first passage holds nothing back: its price is due whatever is packed.
         """
         edges = self.binding(question)
-        if not edges or most_tokens(self._prompt(context, question.history)) <= edges[0].tokens:
+        if (
+            not edges
+            or most_tokens(self._prompt(context, question.history, instructions=question.instructions))
+            <= edges[0].tokens
+        ):
             return context
         return await asyncio.to_thread(self._kept, question, context, edges=edges, trace=trace)
 
@@ -81,7 +85,8 @@ class PriceEdges:
         """Return the context under the lowest edge that leaves room for a passage; counts tokens, so in a thread."""
 
         def prompt_tokens(passages: int) -> int:
-            sent = self._prompt(replace(context, passages=context.passages[:passages]), question.history)
+            kept = replace(context, passages=context.passages[:passages])
+            sent = self._prompt(kept, question.history, instructions=question.instructions)
             return estimated_usage(sent, "").input_tokens
 
         for edge in edges:

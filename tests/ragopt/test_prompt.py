@@ -41,3 +41,12 @@ def test_what_a_follow_up_refers_to_is_told() -> None:
     context = context_of(passage("A."), question="Is it paid?")
     assert "refers to" not in build_prompt(context, ()).user
     assert "Is it paid? (leave)" in build_prompt(replace(context, standalone_question="Is it paid? (leave)"), ()).user
+
+
+def test_what_an_application_adds_stands_behind_the_rules() -> None:
+    """A system message of the caller never replaces ours, and none leaves no trace."""
+    context = context_of(passage("A."))
+    plain = build_prompt(context, ()).system
+    added = build_prompt(context, (), instructions="Answer like a pirate.\u200b").system
+    assert added.startswith(plain)
+    assert added.endswith("\nAnswer like a pirate.")

@@ -133,6 +133,7 @@ def answer_key(question: Question, standalone: str, *, generation: int, scope: s
         # A key that pays for better models is not answered with a cheap one's words.
         question.tier_floor,
         question.tier_ceiling,
+        question.instructions,
         scope,
     ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()

@@ -43,6 +43,9 @@ def test_openapi_describes_every_path(http: Served) -> None:
         "/context",
         "/answer",
         "/stats",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/{name}",
         "/healthz",
         "/readyz",
     }
