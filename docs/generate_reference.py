@@ -15,6 +15,7 @@ from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
 from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
@@ -62,6 +63,13 @@ RESILIENCE_TEXT = """\
 
 The `[resilience]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_RESILIENCE`, two
 underscores and its name in capitals. See [Resilience](resilience.md).
+"""
+
+HISTORY_TEXT = """\
+## History fields
+
+The `[history]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_HISTORY`, two
+underscores and its name in capitals. See [Conversations](conversations.md).
 """
 
 BUDGETS_TEXT = """\
@@ -127,6 +135,7 @@ command prints what a program can read.
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
 | `python -m eval routing --data DIR` | measure cost against quality of routing by difficulty |
+| `python -m eval memory --data DIR` | measure how much of what a question needs of a long conversation is sent |
 | `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
@@ -151,6 +160,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
         RESILIENCE_TEXT,
         table(("field", "default", "meaning"), field_rows(ResilienceSettings)),
+        HISTORY_TEXT,
+        table(("field", "default", "meaning"), field_rows(HistorySettings)),
         BUDGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(BudgetSettings)),
         BASELINE_TEXT,

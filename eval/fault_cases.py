@@ -18,7 +18,7 @@ from ragopt.providers.call import ModelCaller
 from ragopt.providers.capabilities import Capabilities
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.protocol import Provider, TextDelta
-from ragopt.results import Generated, Prepared
+from ragopt.results import Generated, History, Prepared
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.telemetry import Trace
 
@@ -106,7 +106,7 @@ def prepared() -> Prepared:
     )
     question = "How long do cats sleep?"
     context = Context(question, question, 100, 11, (passage,), 1, "exhausted")
-    return Prepared(Question(question, "campaign"), context, build_prompt(context, ()))
+    return Prepared(Question(question, "campaign"), context, build_prompt(context, History()))
 
 
 def broken(case: Case, provider: Provider) -> Deployment:

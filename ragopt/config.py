@@ -32,6 +32,7 @@ from ragopt.settings.checks import (
     refuse_unknown_targets,
 )
 from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
@@ -112,6 +113,9 @@ class Settings(BaseSettings):
     budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")
     baseline: BaselineSettings = Field(
         default=BaselineSettings(), description="`[baseline]`: what savings are counted against"
+    )
+    history: HistorySettings = Field(
+        default=HistorySettings(), description="`[history]`: what of an earlier conversation goes into a prompt"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
     routing: RoutingSettings = Field(

@@ -44,6 +44,19 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands for the first `folded` turns of a conversation.
+
+    blocks: one for each time that turns were folded in, oldest first; a block is never changed, only all of them are
+    replaced by one, which `version` counts.
+    """
+
+    blocks: tuple[str, ...] = ()
+    folded: int = 0
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class QueryKnobs:
     """What may change per request and what the tuner searches.
 
@@ -87,6 +100,7 @@ class Question:
     tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
     budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
+    summary: of the first turns of `history`, kept from an earlier turn; None where none is.
     """
 
     text: str
@@ -107,6 +121,7 @@ class Question:
     streamed: bool = False
     budget_named: bool = False
     instructions: str = ""
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The path of a question, top to bottom.
 
-rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack → prompt → route
+rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack ∥ history → prompt → route
         → generate → cite → cache
 """
 
@@ -28,6 +28,7 @@ from ragopt.ports import (
     AnswerCache,
     BuildPrompt,
     Cite,
+    ComposeHistory,
     CountSavings,
     CountTokens,
     CurrentGeneration,
@@ -40,7 +41,7 @@ from ragopt.ports import (
     Rewrite,
 )
 from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, Prepared, RankedHit, Standalone
+from ragopt.results import Cited, Generated, History, Prepared, RankedHit, Standalone
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
@@ -58,6 +59,7 @@ class Pipeline:
     retrieve: Retrieve
     rerank: Rerank
     pack: Pack
+    history: ComposeHistory
     count_tokens: CountTokens
     prompt: BuildPrompt
     generate: Generate
@@ -72,7 +74,8 @@ class Pipeline:
         """
         standalone = await self._standalone(question, trace)
         encoded = await self._encoded(standalone.text, trace)
-        return await self._context(question, standalone.text, encoded=encoded, trace=trace)
+        context, _ = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
+        return context
 
     async def answer(self, question: Question, *, trace: Trace) -> AsyncGenerator[AnswerEvent, None]:
         """Yield `SourcesFound`, the text as it is released, each citation, and `Finished` last.
@@ -101,9 +104,9 @@ class Pipeline:
         )
         if cached is not None:
             return replace(cached, id=question.answer_id or answer_id())
-        context = await self._context(question, standalone.text, encoded=encoded, trace=trace)
+        context, history = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
         return replace(
-            self.prepare(question, context, encoded=encoded),
+            self.prepare(question, context, history=history, encoded=encoded),
             outcome=CacheOutcome("miss" if reads_cache(question, standalone) else "bypass"),
             # What was said with a history is that conversation's: it must not answer a stranger.
             keeps=question.cache in ("on", "write_only") and not question.history and standalone.sure,
@@ -139,11 +142,12 @@ class Pipeline:
             await self.cache.put(prepared.question, prepared.context.standalone_question, answer)
         yield Finished(answer)
 
-    def prepare(self, question: Question, context: Context, *, encoded: EncodedQuestion | None = None) -> Prepared:
+    def prepare(
+        self, question: Question, context: Context, *, history: History, encoded: EncodedQuestion | None = None
+    ) -> Prepared:
         """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
-        return Prepared(
-            question, context, self.prompt(context, question.history, instructions=question.instructions), encoded
-        )
+        prompt = self.prompt(context, history, instructions=question.instructions)
+        return Prepared(question, context, prompt, encoded, history=history)
 
     async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated) -> Answer:
         """Return the whole answer of a completion, with what it saved."""
@@ -175,6 +179,22 @@ class Pipeline:
             generation = await self.generation(question.tenant, question.collection)
             return await self.cache.get(question, standalone.text, generation=generation)
 
+    async def _sent(
+        self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace
+    ) -> tuple[Context, History]:
+        """Return what of the documents and of the conversation goes into the prompt."""
+        context, history = await asyncio.gather(
+            self._context(question, standalone, encoded=encoded, trace=trace),
+            self._earlier(question, standalone, encoded=encoded, trace=trace),
+        )
+        if self.keep_cheap is not None:
+            context = await self.keep_cheap(question, context, history=history, trace=trace)
+        return context, history
+
+    async def _earlier(self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace) -> History:
+        with trace.stage("history"):
+            return await self.history(question, standalone=standalone, encoded=encoded, trace=trace)
+
     async def _context(self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace) -> Context:
         with trace.stage("retrieve"):
             retrieved = await self.retrieve(standalone, question, encoded=encoded, trace=trace)
@@ -183,7 +203,7 @@ class Pipeline:
         with trace.stage("pack"):
             packed = await self.pack(standalone, ranked, knobs=question.knobs)
             tokens = self.count_tokens(PASSAGE_SEPARATOR.join(passage.text for passage in packed.passages))
-        context = Context(
+        return Context(
             question=question.text,
             standalone_question=standalone,
             token_budget=question.knobs.context_tokens,
@@ -193,7 +213,6 @@ class Pipeline:
             stopped_by=packed.stopped_by,
             similarities=similarities(ranked),
         )
-        return await self.keep_cheap(question, context, trace=trace) if self.keep_cheap else context
 
 
 def reads_cache(question: Question, standalone: Standalone) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from indexes.records import EncodedQuestion
-from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings, Turn
+from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings
 from ragopt.providers.protocol import Prompt, TextDelta
-from ragopt.results import Cited, Generated, Packed, Prepared, RankedHit, Retrieved, Standalone
+from ragopt.results import Cited, Generated, History, Packed, Prepared, RankedHit, Retrieved, Standalone
 from ragopt.telemetry import Trace
 
 
@@ -64,14 +64,23 @@ class CountTokens(Protocol):
 class KeepCheap(Protocol):
     """Context to one whose prompt costs no more per token than a shorter one would."""
 
-    async def __call__(self, question: Question, context: Context, *, trace: Trace) -> Context:
+    async def __call__(self, question: Question, context: Context, *, history: History, trace: Trace) -> Context:
         """Return the context without its last passages where they would take the prompt past a price edge."""
+
+
+class ComposeHistory(Protocol):
+    """A question's earlier turns to what of them goes into its prompt."""
+
+    async def __call__(
+        self, question: Question, *, standalone: str, encoded: EncodedQuestion | None, trace: Trace
+    ) -> History:
+        """Return it, within the stage's budget; never fails for want of a model."""
 
 
 class BuildPrompt(Protocol):
     """Context to the layout of a model call."""
 
-    def __call__(self, context: Context, history: tuple[Turn, ...], *, instructions: str) -> Prompt:
+    def __call__(self, context: Context, history: History, *, instructions: str) -> Prompt:
         """Return the prompt, stable parts first; `instructions` are the application's, "" for none."""
 
 

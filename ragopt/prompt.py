@@ -10,6 +10,7 @@ from indexes.invisible import strip_hidden
 from ragopt.domain import Context, Passage, Turn
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.protocol import Prompt
+from ragopt.results import History
 
 VERSION = "answer-1"
 
@@ -26,17 +27,34 @@ Rules:
 APPLICATION = "The application that asks adds the following. Where it differs from the rules above, the rules hold."
 
 
-def build_prompt(context: Context, history: tuple[Turn, ...], *, instructions: str = "") -> Prompt:
-    """Return the prompt of a context: rules, then earlier turns, then the fenced passages and the question.
+SUMMARY_HEADING = "What was said before in this conversation:"
+RECALLED_HEADING = "Earlier in this conversation:"
+
+
+def build_prompt(context: Context, history: History, *, instructions: str = "") -> Prompt:
+    """Return the prompt of a context: rules, summary, last turns, then recalled turns, fenced passages, question.
 
     instructions: what the application says of the answer's form; it stands behind the rules.
     """
     passages = "\n\n".join(fenced(passage) for passage in context.passages)
-    user = f"{passages}\n\nQuestion: {strip_hidden(context.question)}"
+    user = f"{recalled(history.recalled)}{passages}\n\nQuestion: {strip_hidden(context.question)}"
     if context.standalone_question != context.question:
         user += f"\n(It refers to: {strip_hidden(context.standalone_question)})"
     system = f"{SYSTEM}\n\n{APPLICATION}\n{strip_hidden(instructions)}" if instructions else SYSTEM
-    return Prompt(system=system, history=history, user=user, version=VERSION)
+    return Prompt(system=system, history=(*summarised(history.summary), *history.recent), user=user, version=VERSION)
+
+
+def summarised(blocks: tuple[str, ...]) -> tuple[Turn, ...]:
+    """Return the summary as the first message of the history; () where there is none."""
+    return (Turn("user", "\n".join((SUMMARY_HEADING, *map(strip_hidden, blocks)))),) if blocks else ()
+
+
+def recalled(turns: tuple[Turn, ...]) -> str:
+    """Return old turns as text in front of the passages; "" for none."""
+    if not turns:
+        return ""
+    lines = "\n".join(f"{turn.role}: {strip_hidden(turn.content)}" for turn in turns)
+    return f"{RECALLED_HEADING}\n{lines}\n\n"
 
 
 def fenced(passage: Passage) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from indexes.records import EncodedQuestion, Hit
-from ragopt.domain import BilledCall, CacheOutcome, Citation, Context, Passage, Question, Route, Stop, Usage
+from ragopt.domain import BilledCall, CacheOutcome, Citation, Context, Passage, Question, Route, Stop, Turn, Usage
 from ragopt.providers.protocol import Prompt
 
 NOT_ASKED = CacheOutcome("bypass")
@@ -57,10 +57,28 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What of the earlier conversation goes into a prompt.
+
+    summary: blocks that stand for the oldest turns, each the same bytes from turn to turn. recent: the last turns,
+    word for word. recalled: older turns that the question is about, oldest first. turns_before: how many there were.
+    """
+
+    summary: tuple[str, ...] = ()
+    recent: tuple[Turn, ...] = ()
+    recalled: tuple[Turn, ...] = ()
+    turns_before: int = 0
+
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """The first half of an answer: everything up to the model call.
 
     encoded: None where it is not known. outcome: what the response cache said. keeps: whether it may keep the answer.
+    history: what of the conversation the prompt holds.
     """
 
     question: Question
@@ -69,6 +87,7 @@ class Prepared:
     encoded: EncodedQuestion | None = None
     outcome: CacheOutcome = NOT_ASKED
     keeps: bool = False
+    history: History = NO_HISTORY
 
 
 @dataclass(frozen=True, slots=True)

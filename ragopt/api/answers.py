@@ -28,6 +28,7 @@ from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
+from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.keys import ApiKey
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
@@ -53,12 +54,16 @@ PERMIT = Depends(take_permit)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that may be answered, until when on the loop's clock, and where its answer is remembered."""
+    """A question that may be answered, until when on the loop's clock, and where its answer is remembered.
+
+    conversation: as it was loaded.
+    """
 
     question: Question
     conversation_id: str | None
     ends: float
     trace: Trace
+    conversation: Conversation = NEW
 
 
 @router.post("/context", dependencies=[PERMIT], responses={200: {"model": ContextResponse}})
@@ -118,7 +123,7 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
         await refuse_long(body.question, limit_tokens=settings.max_question_tokens)
         # Read as somebody else: the key has changed hands since it last passed. What was read is dropped.
         wrong = caller.tenant != guess
-        history = await (
+        kept = await (
             conversation(shared, trace, tenant=caller.tenant, conversation_id=body.conversation_id)
             if wrong
             else guessed
@@ -126,29 +131,30 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
     finally:
         guessed.cancel()
         await asyncio.gather(guessed, return_exceptions=True)
-    question = question_of(body, caller, history=history or turns(body), settings=settings)
+    question = question_of(body, caller, kept=kept, settings=settings)
     question = replace(question, instructions=instructions)
     await shared.service.accounts.meter.check(question)
-    return Asked(question, body.conversation_id, deadline(request), trace)
+    return Asked(question, body.conversation_id, deadline(request), trace, kept)
 
 
 async def conversation(
     shared: Running, trace: Trace, *, tenant: str | None, conversation_id: str | None
-) -> tuple[Turn, ...]:
-    """Return the turns of the tenant's conversation; () without tenant or conversation. Raises: `StateUnavailable`."""
+) -> Conversation:
+    """Return the tenant's conversation, a new one without tenant or id. Raises: `StateUnavailable`."""
     if tenant is None or conversation_id is None:
-        return ()
+        return NEW
     with trace.stage("history"):
-        return await shared.service.conversations.history(tenant, conversation_id)
+        return await shared.service.conversations.load(tenant, conversation_id)
 
 
-def question_of(body: AnswerRequest, caller: ApiKey, *, history: tuple[Turn, ...], settings: Settings) -> Question:
+def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, settings: Settings) -> Question:
     """Return the question as the pipeline takes it; the tenant is the key's."""
     return Question(
         text=body.question,
         tenant=caller.tenant,
         collection=body.collection,
-        history=history,
+        history=kept.turns or turns(body),
+        summary=kept.summary,
         knobs=knobs(body, settings),
         model=body.model,
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
@@ -232,7 +238,9 @@ async def remember(whole: Answer, asked: Asked, shared: Running) -> None:
         return
     said = (Turn("user", asked.question.text), Turn("assistant", whole.text))
     with asked.trace.stage("remember"):
-        await shared.service.conversations.append(asked.question.tenant, asked.conversation_id, said)
+        await shared.service.conversations.append(
+            asked.question.tenant, asked.conversation_id, said, known=asked.conversation
+        )
 
 
 async def answer_events(

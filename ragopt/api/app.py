@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from ragopt.api import answers, chat, documents, health, ingest, stats
+from ragopt.api import answers, chat, conversations, documents, health, ingest, stats
 from ragopt.api.jobs import JobRunner
 from ragopt.api.limits import Admission, BodyLimit
 from ragopt.api.page import route as page
@@ -66,14 +66,6 @@ def create_app(
             ),
         ],
     )
-    for router in (
-        ingest.router,
-        documents.router,
-        answers.router,
-        chat.router,
-        stats.router,
-        health.router,
-        page.router,
-    ):
-        app.include_router(router)
+    for part in (ingest, documents, answers, chat, conversations, stats, health, page):
+        app.include_router(part.router)
     return app

@@ -294,6 +294,23 @@ class AnswerResponse(Wire):
     timings_ms: dict[str, float]
 
 
+class SummaryOut(Wire):
+    """What stands for the first `turns` turns of a conversation; `version` counts how often it was written anew."""
+
+    blocks: list[str]
+    turns: int
+    version: int
+
+
+class ConversationOut(Wire):
+    """The newest turns of a conversation, oldest first; `older_turns` is how many there were before them."""
+
+    conversation_id: str
+    turns: list[TurnIn]
+    older_turns: int
+    summary: SummaryOut | None
+
+
 class Readiness(Wire):
     """Whether the service can answer, and the state of each thing it needs."""
 

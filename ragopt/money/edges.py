@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ragopt.domain import PASSAGE_SEPARATOR, TIER_RANK, Context, Question
 from ragopt.money.prices import Prices, priced, tokenizer_margin
@@ -13,6 +14,7 @@ from ragopt.ports import BuildPrompt, CountTokens
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import Prompt
 from ragopt.providers.usage import estimated_usage
+from ragopt.results import History
 from ragopt.telemetry import Trace
 
 
@@ -49,20 +51,17 @@ class PriceEdges:
         self._count_tokens = count_tokens
         self._cheaper = cheaper
 
-    async def __call__(self, question: Question, context: Context, *, trace: Trace) -> Context:
+    async def __call__(self, question: Question, context: Context, *, history: History, trace: Trace) -> Context:
         """Return the context without its last passages, as many of them as take the prompt past an edge.
 
         `stopped_by` is then `price_edge`, and the trace names the model, its edge and how many passages went. An
         edge that leaves no room for the first passage holds nothing back: its price is due whatever is packed.
         """
         edges = self.binding(question)
-        if (
-            not edges
-            or most_tokens(self._prompt(context, question.history, instructions=question.instructions))
-            <= edges[0].tokens
-        ):
+        build = partial(self._prompt, history=history, instructions=question.instructions)
+        if not edges or most_tokens(build(context)) <= edges[0].tokens:
             return context
-        return await asyncio.to_thread(self._kept, question, context, edges=edges, trace=trace)
+        return await asyncio.to_thread(self._kept, context, build, edges=edges, trace=trace)
 
     def binding(self, question: Question) -> list[PriceEdge]:
         """Return the edges that the question's prompt must not pass, the lowest first.
@@ -81,13 +80,14 @@ class PriceEdges:
         edge = self._prices.edge(priced(deployment))
         return None if edge is None else PriceEdge(deployment.name, edge, int(edge / tokenizer_margin(deployment)))
 
-    def _kept(self, question: Question, context: Context, *, edges: Sequence[PriceEdge], trace: Trace) -> Context:
+    def _kept(
+        self, context: Context, build: Callable[[Context], Prompt], *, edges: Sequence[PriceEdge], trace: Trace
+    ) -> Context:
         """Return the context under the lowest edge that leaves room for a passage; counts tokens, so in a thread."""
 
         def prompt_tokens(passages: int) -> int:
             kept = replace(context, passages=context.passages[:passages])
-            sent = self._prompt(kept, question.history, instructions=question.instructions)
-            return estimated_usage(sent, "").input_tokens
+            return estimated_usage(build(kept), "").input_tokens
 
         for edge in edges:
             fitting = bisect_right(range(1, len(context.passages) + 1), edge.tokens, key=prompt_tokens)

@@ -1,54 +1,112 @@
-"""Conversations: the turns that the service keeps for a `conversation_id`."""
+"""Conversations: the turns that the service keeps for a `conversation_id`, and the summary of the older ones."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TypeAlias
 
 from redis.asyncio import Redis
 
-from ragopt.domain import Turn
+from ragopt.domain import Summary, Turn
 from ragopt.errors import ConversationUnavailable
 from ragopt.state.access import redis_errors, redis_key
 
+# Of a longer conversation the newest turns are read; for the others the summary stands.
+MAX_TURNS_READ = 1_000
+
+Fold: TypeAlias = Callable[[Summary, Sequence[Turn]], Summary]
+"""A summary, and all turns from the first on, to the summary after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is kept of a conversation: its newest turns, oldest first, and how many older ones there are.
+
+    summary: of the first of `turns`, and of the older ones; None before the first.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    summary: Summary | None = None
+    older: int = 0
+
+
+NEW = Conversation()
+
+
+def unfolded(summary: Summary, turns: Sequence[Turn]) -> Summary:  # noqa: ARG001 - a `Fold`
+    """Return the summary as it was: nothing is folded."""
+    return summary
+
 
 class Conversations:
-    """Turns by tenant and conversation id, forgotten `ttl_s` after the last one.
+    """Turns and summary by tenant and conversation id, forgotten `ttl_s` after the last turn.
 
     Methods raise `ConversationUnavailable` when Redis does not answer: an answer without its history is
     not an answer.
     """
 
-    def __init__(self, redis: Redis, *, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, *, ttl_s: int, fold: Fold = unfolded) -> None:
         self._redis = redis
         self._ttl_s = ttl_s
+        self._fold = fold
 
-    async def history(self, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
-        """Return the turns, oldest first; () for a conversation that is not known."""
-        with redis_errors(ConversationUnavailable):
-            stored = await self._redis.lrange(conversation_key(tenant, conversation_id), 0, -1)
-        return tuple(turn_from_json(value) for value in stored)
-
-    async def append(self, tenant: str, conversation_id: str, turns: Sequence[Turn]) -> None:
-        """Add the turns, all or none, and start the conversation's life anew; nothing for no turns."""
-        if not turns:
-            return
-        key = conversation_key(tenant, conversation_id)
+    async def load(self, tenant: str, conversation_id: str) -> Conversation:
+        """Return what is kept; `NEW` for a conversation that is not known."""
+        turns_key, summary_key = keys_of(tenant, conversation_id)
         with redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
-                commands.rpush(key, *(turn_to_json(turn) for turn in turns))
-                commands.expire(key, self._ttl_s)
+                commands.llen(turns_key)
+                commands.lrange(turns_key, -MAX_TURNS_READ, -1)
+                commands.get(summary_key)
+                total, stored, summary = await commands.execute()
+        older = max(0, total - len(stored))
+        return Conversation(
+            turns=tuple(turn_from_json(value) for value in stored),
+            summary=None if summary is None else shifted(summary_from_json(summary), -older),
+            older=older,
+        )
+
+    async def append(
+        self, tenant: str, conversation_id: str, turns: Sequence[Turn], *, known: Conversation = NEW
+    ) -> None:
+        """Add the turns, all or none, with the summary after them, and start the conversation's life anew.
+
+        known: the conversation as it was loaded, which the summary is made from. Nothing happens for no turns.
+        """
+        if not turns:
+            return
+        before = known.summary or Summary()
+        summary = await asyncio.to_thread(self._fold, before, (*known.turns, *turns))
+        turns_key, summary_key = keys_of(tenant, conversation_id)
+        with redis_errors(ConversationUnavailable):
+            async with self._redis.pipeline(transaction=True) as commands:
+                commands.rpush(turns_key, *(turn_to_json(turn) for turn in turns))
+                commands.expire(turns_key, self._ttl_s)
+                if summary != before:
+                    commands.set(summary_key, summary_to_json(shifted(summary, known.older)))
+                commands.expire(summary_key, self._ttl_s)
                 await commands.execute()
 
     async def delete(self, tenant: str, conversation_id: str) -> bool:
         """Forget the conversation; returns False if there was none."""
         with redis_errors(ConversationUnavailable):
-            return bool(await self._redis.delete(conversation_key(tenant, conversation_id)))
+            return bool(await self._redis.delete(*keys_of(tenant, conversation_id)))
 
 
-def conversation_key(tenant: str, conversation_id: str) -> str:
-    """Return where the turns of a conversation are."""
-    return redis_key("conversation", tenant, conversation_id)
+def keys_of(tenant: str, conversation_id: str) -> tuple[str, str]:
+    """Return where the turns of a conversation are, and where its summary is."""
+    return (
+        redis_key("conversation", tenant, conversation_id),
+        redis_key("conversation-summary", tenant, conversation_id),
+    )
+
+
+def shifted(summary: Summary, by: int) -> Summary:
+    """Return the summary with its turns counted from another one on."""
+    return replace(summary, folded=max(0, summary.folded + by))
 
 
 def turn_to_json(turn: Turn) -> str:
@@ -60,3 +118,14 @@ def turn_from_json(stored: bytes | str) -> Turn:
     """Return the turn that `turn_to_json` wrote."""
     fields = json.loads(stored)
     return Turn(role=fields["role"], content=fields["content"])
+
+
+def summary_to_json(summary: Summary) -> str:
+    """Return the summary as it is stored."""
+    return json.dumps(asdict(summary))
+
+
+def summary_from_json(stored: bytes | str) -> Summary:
+    """Return the summary that `summary_to_json` wrote."""
+    fields = json.loads(stored)
+    return Summary(blocks=tuple(fields["blocks"]), folded=fields["folded"], version=fields["version"])

@@ -20,6 +20,8 @@ from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.generate import GenerateWithFallback
+from ragopt.stages.history.stage import BudgetedHistory
+from ragopt.stages.history.vectors import TurnVectors
 from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.judging import CrossEncoderReranker, Judge
 from ragopt.stages.rerank.late_interaction import rerank
@@ -51,15 +53,7 @@ def pipeline_over(
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
     caller = caller_of(settings.resilience, prices=known, meter=meter)
     answers = partial(GenerateWithFallback, caller=caller, max_output_tokens=settings.max_output_tokens)
-    plan = RoutePlanner(
-        deployments,
-        builtin,
-        settings=settings.routing,
-        rules=settings.routes,
-        difficulty=shipped_difficulty(),
-        gate=QualityGate(),
-        embedder=embedder.tag,
-    )
+    plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag)
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,
@@ -68,6 +62,7 @@ def pipeline_over(
         retrieve=HybridRetriever(library),
         rerank=CrossEncoderReranker(judge, count_tokens=count_tokens) if judge else rerank,
         pack=Packer(count_tokens),
+        history=BudgetedHistory(settings.history, TurnVectors(embedder.encode)),
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
@@ -80,4 +75,19 @@ def pipeline_over(
             count_tokens=count_tokens,
             cheaper=any(budget.when_spent == "cheaper_tier" for budget in settings.budgets),
         ),
+    )
+
+
+def planner_over(
+    deployments: Sequence[Deployment], builtin: Deployment, *, settings: Settings, embedder: str
+) -> RoutePlanner:
+    """Return what chooses the models of an answer; `embedder` is the tag of the vectors that questions come with."""
+    return RoutePlanner(
+        deployments,
+        builtin,
+        settings=settings.routing,
+        rules=settings.routes,
+        difficulty=shipped_difficulty(),
+        gate=QualityGate(),
+        embedder=embedder,
     )

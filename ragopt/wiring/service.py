@@ -16,6 +16,7 @@ from ragopt.money.prices import table_version
 from ragopt.pipeline import Pipeline
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.stages.cache.redis_cache import NoCache
+from ragopt.stages.history.fold import Limits, folded
 from ragopt.stages.rerank.choice import LATE_INTERACTION
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
@@ -95,7 +96,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 meter=accounts.meter,
             ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
-            conversations=Conversations(redis, ttl_s=settings.conversation_ttl_s),
+            conversations=Conversations(
+                redis, ttl_s=settings.conversation_ttl_s, fold=partial(folded, limits=Limits.of(settings.history))
+            ),
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
             accounts=accounts,

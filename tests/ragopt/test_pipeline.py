@@ -23,7 +23,9 @@ from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.results import Generated, Prepared
+from ragopt.settings.history import HistorySettings
 from ragopt.stages.cite import CitationChecker
+from ragopt.stages.history.stage import BudgetedHistory
 from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.retrieve import HybridRetriever
@@ -98,6 +100,7 @@ async def pipelines_over(folder: Path, generate: Generate, cache: MemoryCache) -
             retrieve=HybridRetriever(library),
             rerank=rerank,
             pack=Packer(count_tokens),
+            history=BudgetedHistory(HistorySettings()),
             count_tokens=count_tokens,
             prompt=build_prompt,
             generate=generate,

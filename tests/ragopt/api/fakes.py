@@ -22,10 +22,23 @@ from ragopt.api.app import create_app
 from ragopt.api.running import Lifetime
 from ragopt.api.server import DrainingServer, listening_socket, url_of
 from ragopt.config import Settings
-from ragopt.domain import TECHNIQUES, Answer, CacheOutcome, Citation, Context, Question, Route, Savings, Turn, Usage
+from ragopt.domain import (
+    TECHNIQUES,
+    Answer,
+    CacheOutcome,
+    Citation,
+    Context,
+    Question,
+    Route,
+    Savings,
+    Summary,
+    Turn,
+    Usage,
+)
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.money.ledger import AnswerRow
+from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
 from ragopt.state.ledger import DaySums
@@ -200,24 +213,32 @@ def answer(question: Question) -> Answer:
 
 @dataclass
 class FakeConversations:
-    """Turns in memory. `failure` is what both methods raise."""
+    """Turns in memory. `failure` is what its methods raise."""
 
     turns: dict[tuple[str, str], tuple[Turn, ...]] = field(default_factory=dict)
     failure: Exception | None = None
     reads: list[str] = field(default_factory=list)
 
-    async def history(self, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
-        """Return the turns."""
+    async def load(self, tenant: str, conversation_id: str) -> Conversation:
+        """Return the turns; the summary stands for all but the last two."""
         self.reads.append(tenant)
         if self.failure is not None:
             raise self.failure
-        return self.turns.get((tenant, conversation_id), ())
+        turns = self.turns.get((tenant, conversation_id), ())
+        summary = Summary(("- user: Hello.",), folded=len(turns) - 2) if len(turns) > 2 else None
+        return Conversation(turns, summary)
 
-    async def append(self, tenant: str, conversation_id: str, turns: Sequence[Turn]) -> None:
-        """Add turns."""
+    async def append(
+        self, tenant: str, conversation_id: str, turns: Sequence[Turn], *, known: Conversation = NEW
+    ) -> None:
+        """Add turns to those that were known."""
         if self.failure is not None:
             raise self.failure
-        self.turns[tenant, conversation_id] = (*self.turns.get((tenant, conversation_id), ()), *turns)
+        self.turns[tenant, conversation_id] = (*known.turns, *turns)
+
+    async def delete(self, tenant: str, conversation_id: str) -> bool:
+        """Forget the turns."""
+        return self.turns.pop((tenant, conversation_id), None) is not None
 
 
 @dataclass

@@ -14,6 +14,7 @@ from ragopt.money.prices import Prices, priced
 from ragopt.prompt import build_prompt
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.usage import estimated_usage
+from ragopt.results import History
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
 from tests.fakes import context_of, passage
@@ -43,12 +44,12 @@ def kept(
     """Return what is left of a context, and the trace."""
     trace = Trace("r")
     edges = PriceEdges(models, prices=PRICES, prompt=build_prompt, count_tokens=count_tokens, cheaper=cheaper)
-    return asyncio.run(edges(question, context, trace=trace)), trace
+    return asyncio.run(edges(question, context, history=History(recent=question.history), trace=trace)), trace
 
 
 def prompt_tokens(context: Context, history: Sequence[Turn] = ()) -> int:
     """Return the tokens of the whole prompt in o200k_base."""
-    return estimated_usage(build_prompt(context, tuple(history)), "").input_tokens
+    return estimated_usage(build_prompt(context, History(recent=tuple(history))), "").input_tokens
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ragopt.pipeline import ABSTENTION
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import Completed, CompletionRequest, TextDelta
+from ragopt.results import History
 from ragopt.stages.cite import CitationChecker
 from tests.fakes import context_of, passage
 
@@ -18,7 +19,7 @@ FEES = "- The late fee is\neight dollars.\n- See [3] for details of the fee."
 
 def answered(context: Context) -> tuple[str, Completed]:
     async def run() -> tuple[str, Completed]:
-        request = CompletionRequest("extractive", build_prompt(context, ()), context, 100, 5)
+        request = CompletionRequest("extractive", build_prompt(context, History()), context, 100, 5)
         events = [event async for event in ExtractiveProvider().stream(request)]
         assert isinstance(events[-1], Completed)
         return "".join(event.text for event in events if isinstance(event, TextDelta)), events[-1]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 
 import pytest
 from redis.asyncio import Redis
 
-from ragopt.domain import Turn
+from ragopt.domain import Summary, Turn
 from ragopt.errors import StateUnavailable
-from ragopt.state.conversations import Conversations, conversation_key
+from ragopt.state.conversations import MAX_TURNS_READ, NEW, Conversations, keys_of
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import with_redis
 
@@ -25,7 +26,7 @@ def test_history_returns_every_turn_in_order(redis_url: str) -> None:
         await conversations.append("acme", "c", ASKED)
         await conversations.append("acme", "c", [])
         await conversations.append("acme", "c", [Turn("user", "And gas?")])
-        assert await conversations.history("acme", "c") == (*ASKED, Turn("user", "And gas?"))
+        assert (await conversations.load("acme", "c")).turns == (*ASKED, Turn("user", "And gas?"))
 
     with_redis(redis_url, scenario)
 
@@ -34,7 +35,7 @@ def test_an_unknown_conversation_is_empty(redis_url: str) -> None:
     """A conversation begins with its first append, not with a command."""
 
     async def scenario(redis: Redis) -> None:
-        assert await Conversations(redis, ttl_s=60).history("acme", "c") == ()
+        assert await Conversations(redis, ttl_s=60).load("acme", "c") == NEW
 
     with_redis(redis_url, scenario)
 
@@ -46,9 +47,9 @@ def test_tenants_never_share_a_conversation(redis_url: str) -> None:
         conversations = Conversations(redis, ttl_s=60)
         await conversations.append("a:b", "c", ASKED)
         for tenant, conversation_id in (("a", "b:c"), ("b", "c"), ("a", "b"), ("a:b:c", ""), ("", "a:b:c")):
-            assert await conversations.history(tenant, conversation_id) == ()
+            assert (await conversations.load(tenant, conversation_id)).turns == ()
             assert await conversations.delete(tenant, conversation_id) is False
-        assert await conversations.history("a:b", "c") == ASKED
+        assert (await conversations.load("a:b", "c")).turns == ASKED
 
     with_redis(redis_url, scenario)
 
@@ -57,7 +58,7 @@ def test_every_append_starts_the_life_anew(redis_url: str) -> None:
     """A conversation dies its time after the last turn, not after the first."""
 
     async def scenario(redis: Redis) -> None:
-        conversations, key = Conversations(redis, ttl_s=60), conversation_key("acme", "c")
+        conversations, key = Conversations(redis, ttl_s=60), keys_of("acme", "c")[0]
         await conversations.append("acme", "c", ASKED)
         assert 0 < await redis.ttl(key) <= 60
         await redis.expire(key, 5)
@@ -74,8 +75,52 @@ def test_delete_forgets_the_conversation(redis_url: str) -> None:
         conversations = Conversations(redis, ttl_s=60)
         await conversations.append("acme", "c", ASKED)
         assert await conversations.delete("acme", "c") is True
-        assert await conversations.history("acme", "c") == ()
+        assert (await conversations.load("acme", "c")).turns == ()
         assert await conversations.delete("acme", "c") is False
+
+    with_redis(redis_url, scenario)
+
+
+def fold_all_but_two(summary: Summary, turns: Sequence[Turn]) -> Summary:
+    """Fold every turn but the last two, a block each time."""
+    cut = max(0, len(turns) - 2)
+    if cut <= summary.folded:
+        return summary
+    return Summary((*summary.blocks, f"- up to {cut}"), folded=cut, version=summary.version)
+
+
+def test_the_summary_after_a_turn_is_kept_with_it(redis_url: str) -> None:
+    """It comes back as it was made, its blocks only ever added to, and lives and dies with the turns."""
+
+    async def scenario(redis: Redis) -> None:
+        conversations, known = Conversations(redis, ttl_s=60, fold=fold_all_but_two), NEW
+        summaries = []
+        for _ in range(3):
+            await conversations.append("acme", "c", ASKED, known=known)
+            known = await conversations.load("acme", "c")
+            summaries.append(known.summary)
+        assert summaries == [None, Summary(("- up to 2",), folded=2), Summary(("- up to 2", "- up to 4"), folded=4)]
+        assert 0 < await redis.ttl(keys_of("acme", "c")[1]) <= 60
+        assert await conversations.delete("acme", "c") is True
+        assert await conversations.load("acme", "c") == NEW
+
+    with_redis(redis_url, scenario)
+
+
+def test_of_a_very_long_conversation_the_newest_turns_are_read(redis_url: str) -> None:
+    """Ten thousand turns are bounded work: the rest is counted, and the summary's turns go by what was read."""
+
+    async def scenario(redis: Redis) -> None:
+        conversations = Conversations(redis, ttl_s=60, fold=fold_all_but_two)
+        turns = [Turn("user", str(at)) for at in range(10_000)]
+        await conversations.append("acme", "c", turns)
+        known = await conversations.load("acme", "c")
+        assert (len(known.turns), known.older) == (MAX_TURNS_READ, 10_000 - MAX_TURNS_READ)
+        assert known.turns[-1] == turns[-1]
+        assert known.summary == Summary(("- up to 9998",), folded=MAX_TURNS_READ - 2)
+        await conversations.append("acme", "c", [Turn("user", "more")], known=known)
+        later = (await conversations.load("acme", "c")).summary
+        assert later == Summary(("- up to 9998", f"- up to {MAX_TURNS_READ - 1}"), folded=MAX_TURNS_READ - 2)
 
     with_redis(redis_url, scenario)
 
@@ -88,7 +133,7 @@ def test_without_redis_there_is_an_error_rather_than_no_history(own_redis: Embed
         await conversations.append("acme", "c", ASKED)
         os.kill(own_redis.pid, signal.SIGKILL)
         for call in (
-            conversations.history("acme", "c"),
+            conversations.load("acme", "c"),
             conversations.append("acme", "c", ASKED),
             conversations.delete("acme", "c"),
         ):

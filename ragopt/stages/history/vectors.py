@@ -1,0 +1,71 @@
+"""Vectors of turns, made once per text and kept in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from indexes.records import Encoded, FloatVector
+
+# 384 float16 numbers each: about 15 MB.
+MAX_KEPT = 20_000
+# Eight batches: what a first long history may ask of the encoder for one question.
+MAX_FRESH = 64
+WAIT_S = 0.15
+MAX_TURN_CHARS = 2_000
+
+
+class Encode(Protocol):
+    """Texts to vectors."""
+
+    async def __call__(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one `Encoded` per text, in order."""
+
+
+class TurnVectors:
+    """The vectors of the latest texts that were asked for.
+
+    A question never waits long for them: what is not there in time, or is more than `most_fresh`, is None now and
+    there for the next question.
+    """
+
+    def __init__(self, encode: Encode, *, wait_s: float | None = WAIT_S, most_fresh: int = MAX_FRESH) -> None:
+        self._encode = encode
+        self._wait_s = wait_s
+        self._most_fresh = most_fresh
+        self._kept: OrderedDict[str, FloatVector] = OrderedDict()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def of(self, texts: Sequence[str]) -> list[FloatVector | None]:
+        """Return the vector of each text, float32, unit length, None where it is not known yet; the last go first."""
+        heads = [text[:MAX_TURN_CHARS] for text in texts]
+        missing = list(dict.fromkeys(head for head in reversed(heads) if head.strip() and head not in self._kept))
+        if missing:
+            task = asyncio.create_task(self._make(missing[: self._most_fresh]))
+            self._running.add(task)
+            task.add_done_callback(self._done)
+            await asyncio.wait({task}, timeout=self._wait_s)
+        return [self._known(head) for head in heads]
+
+    async def _make(self, texts: Sequence[str]) -> None:
+        for text, encoded in zip(texts, await self._encode(texts), strict=True):
+            self._kept[text] = encoded.dense.astype(np.float16)
+        while len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+
+    def _known(self, text: str) -> FloatVector | None:
+        found = self._kept.get(text)
+        if found is None:
+            return None
+        self._kept.move_to_end(text)
+        return found.astype(np.float32)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            # Looked at, so that asyncio does not complain: without vectors the words alone decide.
+            task.exception()
