@@ -203,4 +203,5 @@ def test_build_script_checks_and_tests() -> None:
     lines = script.read_text(encoding="utf-8").splitlines()
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in lines
-    assert lines[-2:] == ["make --no-print-directory check", "make --no-print-directory test"]
+    assert "make --no-print-directory check" in lines
+    assert lines[-1] == "make --no-print-directory test"

@@ -98,9 +98,7 @@ async def answer(request: Request, body: AnswerRequest) -> Response:
         events = shared.service.pipeline.answer(asked.question, trace=asked.trace)
         if not body.stream:
             whole = await finished(events, asked, shared)
-            return JSONResponse(
-                answer_json(whole, conversation_id=asked.conversation_id, timings_ms=asked.trace.timings_ms())
-            )
+            return JSONResponse(answer_json(whole, conversation_id=asked.conversation_id, trace=asked.trace))
         # The first event is waited for: what fails before it still has a status code of its own.
         first = await anext(events)
     return EventStream(answer_events(first, events, asked=asked, shared=shared))
@@ -281,8 +279,7 @@ def wire(event: AnswerEvent, asked: Asked) -> bytes:
         case CitationFound():
             return encode_event("citation", citation_json(event.citation))
         case Finished():
-            timings_ms = asked.trace.timings_ms()
-            whole = answer_json(event.answer, conversation_id=asked.conversation_id, timings_ms=timings_ms)
+            whole = answer_json(event.answer, conversation_id=asked.conversation_id, trace=asked.trace)
             return encode_event("done", whole)
 
 

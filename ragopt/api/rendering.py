@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
 from ragopt.domain import Answer, Citation, Context, Passage, Route, Savings, Usage
+from ragopt.telemetry import StageSpan, Trace
 
 Json = dict[str, object]
 
@@ -77,8 +78,8 @@ def savings_json(savings: Savings | None) -> Json | None:
     }
 
 
-def answer_json(answer: Answer, *, conversation_id: str | None, timings_ms: Mapping[str, float]) -> Json:
-    """Return the whole answer object."""
+def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) -> Json:
+    """Return the whole answer object, with the trace of its request as far as it has come."""
     return {
         "id": answer.id,
         "answer": answer.text,
@@ -91,8 +92,15 @@ def answer_json(answer: Answer, *, conversation_id: str | None, timings_ms: Mapp
         "usage": usage_json(answer.usage),
         "savings": savings_json(answer.savings),
         "conversation_id": conversation_id,
-        "timings_ms": dict(timings_ms),
+        "timings_ms": trace.timings_ms(),
+        "stages": [stage_json(span) for span in trace.spans],
+        "fallbacks": dict(trace.fallbacks),
     }
+
+
+def stage_json(span: StageSpan) -> Json:
+    """Return when one run of a stage began and ended, in milliseconds since the request came."""
+    return {"stage": span.stage, "start_ms": round(1000 * span.start_s, 3), "end_ms": round(1000 * span.end_s, 3)}
 
 
 def result_json(result: IngestResult) -> Json:

@@ -277,8 +277,19 @@ class SavingsOut(Wire):
     by_technique: dict[Technique, Money]
 
 
+class StageOut(Wire):
+    """One run of a stage, in milliseconds since the request came."""
+
+    stage: str
+    start_ms: float
+    end_ms: float
+
+
 class AnswerResponse(Wire):
-    """The whole answer; `savings` is null where a price is not known."""
+    """The whole answer; `savings` is null where a price is not known.
+
+    `stages`: in the order in which they ended. `fallbacks`: optional stages that failed, and why.
+    """
 
     id: str
     answer: str
@@ -292,6 +303,8 @@ class AnswerResponse(Wire):
     savings: SavingsOut | None
     conversation_id: str | None
     timings_ms: dict[str, float]
+    stages: list[StageOut]
+    fallbacks: dict[str, str]
 
 
 class SummaryOut(Wire):

@@ -91,7 +91,7 @@ async def answered(service: Service, asked: Question, *, quiet: bool) -> Mapping
                 stream(event.text)
             elif isinstance(event, Finished):
                 service.accounts.ledger.answered(row_of(event.answer, asked, at=time.time()))
-                return answer_json(event.answer, conversation_id=None, timings_ms=trace.timings_ms())
+                return answer_json(event.answer, conversation_id=None, trace=trace)
     raise RagoptError("the pipeline ended without an answer")
 
 

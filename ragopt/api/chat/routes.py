@@ -84,7 +84,7 @@ def completion_of(request: Request, body: ChatRequest, asked: Asked) -> Completi
 
 def extension(whole: Answer, body: ChatRequest, asked: Asked) -> dict[str, object]:
     """Return what rides under `ragopt`: `POST /answer`'s object, and the parameters that changed nothing."""
-    told = answer_json(whole, conversation_id=asked.conversation_id, timings_ms=asked.trace.timings_ms())
+    told = answer_json(whole, conversation_id=asked.conversation_id, trace=asked.trace)
     return {**told, "ignored_parameters": body.ignored}
 
 

@@ -1,44 +1,78 @@
-"""GET /: one HTML file with everything in it, under a policy that lets nothing else run."""
+"""GET /: the web page, and its style and modules under `/page/`, with a policy that lets nothing else run."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
-from fastapi import APIRouter, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
 
-router = APIRouter(tags=["page"])
+router = APIRouter(tags=["page"], include_in_schema=False)
+
+MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
+    {"css": "text/css; charset=utf-8", "html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+)
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
-@router.get("/", response_class=HTMLResponse, include_in_schema=False)
-async def page() -> Response:
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of the page; tag: changes with its bytes."""
+
+    content: bytes
+    media_type: str
+    tag: str
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
     """Return the web page."""
-    html, policy = page_and_policy()
+    return sent(request, "index.html")
+
+
+@router.get("/page/{name}")
+async def asset(request: Request, name: str) -> Response:
+    """Return a style or a module of the page. Raises: `HTTPException` 404."""
+    return sent(request, name)
+
+
+def sent(request: Request, name: str) -> Response:
+    """Return the file, or 304 where the browser has it already. Raises: `HTTPException` 404."""
+    found = assets().get(name)
+    if found is None:
+        raise HTTPException(404, f"The page has no part {name!r}.")
     headers = {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",
+        "ETag": found.tag,
     }
-    return HTMLResponse(html, headers=headers)
+    if request.headers.get("if-none-match") == found.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, media_type=found.media_type, headers=headers)
 
 
 @cache
-def page_and_policy() -> tuple[str, str]:
-    """Return the page and the Content-Security-Policy that names its one script and one style by hash."""
-    html = files(__package__).joinpath("index.html").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; script-src {source_hash(html, 'script')}; style-src {source_hash(html, 'style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+def assets() -> Mapping[str, Asset]:
+    """Return the files of the page by name."""
+    found = {item.name: item.read_bytes() for item in files(__package__).iterdir() if ending(item.name) in MEDIA_TYPES}
+    return MappingProxyType(
+        {
+            name: Asset(content, MEDIA_TYPES[ending(name)], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            for name, content in found.items()
+        }
     )
-    return html, policy
 
 
-def source_hash(html: str, tag: str) -> str:
-    """Return the CSP source of the page's one inline element of this tag. Source: CSP Level 3, 2.3.1."""
-    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+def ending(name: str) -> str:
+    """Return what stands behind the last dot of a name."""
+    return name.rpartition(".")[2]

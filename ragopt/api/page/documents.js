@@ -1,0 +1,106 @@
+// Documents: what is stored, upload with progress, delete.
+
+import { at, element, say, whole } from "./dom.js";
+import { address, call, read } from "./service.js";
+
+const POLL_MS = 400;
+const view = at("documents");
+const collection = () => at("collection").value.trim() || "default";
+
+export async function showDocuments() {
+  if (!view.childElementCount) build();
+  await list();
+}
+
+function build() {
+  const input = element("input", { id: "files", type: "file", multiple: true, class: "hidden", accept: ".pdf,.docx,.html,.htm,.md,.txt", onchange: () => upload([...input.files]) });
+  const pick = element("label", { for: "files", class: "go" }, "Choose files");
+  const drop = element("div", { id: "drop" }, element("p", {}, "Drop PDF, DOCX, HTML, Markdown or text files here."), input, pick);
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    drop.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", name === "dragover");
+      if (name === "drop") upload([...event.dataTransfer.files]);
+    });
+  }
+  view.replaceChildren(
+    element("h1", {}, "Documents"), drop,
+    element("ul", { id: "uploads", "aria-live": "polite" }),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Stored documents" }, element("table", { id: "stored" })),
+  );
+}
+
+async function list() {
+  try {
+    const { documents } = await read(address("/documents", { collection: collection() }));
+    at("stored").replaceChildren(head("Document", "Version", "Chunks", "Tokens", ""), element("tbody", {}, ...documents.map(row)));
+    say(documents.length ? `${whole(documents.length)} documents in ${collection()}` : `${collection()} is empty.`);
+  } catch (error) {
+    at("stored").replaceChildren();
+    say(error.code === "collection_not_found" ? `${collection()} is empty: upload something.` : error.message, error.code !== "collection_not_found");
+  }
+}
+
+function head(...names) {
+  return element("thead", {}, element("tr", {}, ...names.map((name) => (name ? element("th", { scope: "col" }, name) : element("td")))));
+}
+
+function row(document) {
+  const title = document.title && document.title !== document.id ? element("span", { class: "muted" }, ` ${document.title}`) : null;
+  return element("tr", {},
+    element("th", { scope: "row" }, document.id, title),
+    ...[document.version, document.chunks, document.tokens].map((value) => element("td", {}, whole(value))),
+    element("td", {}, element("button", { type: "button", class: "quiet", "aria-label": `Delete ${document.id}`, onclick: () => remove(document) }, "Delete")));
+}
+
+async function remove(document) {
+  if (!confirm(`Delete ${document.id}? No later question will find it.`)) return;
+  try {
+    await call(address(`/documents/${encodeURIComponent(document.id)}`, { collection: collection() }), { method: "DELETE" });
+    await list();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function upload(files) {
+  if (!files.length) return;
+  const bar = element("progress", { max: 1, "aria-label": "Progress" });
+  const state = element("span", {}, "sending");
+  const names = files.length === 1 ? files[0].name : `${files.length} files`;
+  at("uploads").prepend(element("li", {}, element("b", {}, names), bar, state));
+  try {
+    const body = new FormData();
+    for (const file of files) body.append("files", file, file.name);
+    body.append("collection", collection());
+    body.append("wait", "false");
+    const job = await read("/ingest", { method: "POST", body });
+    const done = await followed(job, bar, state);
+    bar.value = 1;
+    state.textContent = told(done);
+    state.className = done.documents.some((item) => item.status === "failed") ? "error" : "";
+  } catch (error) {
+    bar.remove();
+    state.textContent = error.message;
+    state.className = "error";
+  }
+  await list();
+}
+
+async function followed(job, bar, state) {
+  while (job.status === "queued" || job.status === "running") {
+    await new Promise((later) => setTimeout(later, POLL_MS));
+    job = await read(`/ingest/${encodeURIComponent(job.job_id)}`);
+    if (job.chunks_total) bar.value = job.chunks_done / job.chunks_total;
+    state.textContent = job.chunks_total ? `${whole(job.chunks_done)} of ${whole(job.chunks_total)} chunks` : job.status;
+  }
+  if (job.status === "failed") throw new Error(job.error ?? "the ingest failed");
+  return job;
+}
+
+function told(job) {
+  const count = {};
+  for (const item of job.documents) count[item.status] = (count[item.status] ?? 0) + 1;
+  const failed = job.documents.filter((item) => item.error).map((item) => `${item.id}: ${item.error.detail}`);
+  return [Object.entries(count).map(([status, n]) => `${n} ${status}`).join(", "), ...failed].join("; ");
+}

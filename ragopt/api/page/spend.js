@@ -1,0 +1,83 @@
+// Spend and savings: totals, days, techniques, and by model, team, feature and user.
+
+import { at, dollars, element, filled, say, whole } from "./dom.js";
+import { address, read } from "./service.js";
+import { dayColumns, signedBars } from "./charts.js";
+
+const view = at("spend");
+const DIMENSIONS = { by_model: "Model", by_team: "Team", by_feature: "Feature", by_user: "User" };
+let days = 30;
+
+export async function showSpend() {
+  try {
+    render(await read(address("/stats", { days })));
+    say("");
+  } catch (error) {
+    view.replaceChildren(element("h1", {}, "Spend"), element("p", {}, error.status === 403 ? "This needs a key with the scope admin." : error.message));
+  }
+}
+
+function render(stats) {
+  filled(view,
+    element("h1", {}, "Spend"), range(), tiles(stats.total), alarms(stats.alarms), byDay(stats.by_day), byTechnique(stats.by_technique),
+    ...Object.entries(DIMENSIONS).map(([field, name]) => dimension(name, stats[field])),
+  );
+}
+
+function range() {
+  const choice = element("select", { id: "days", onchange: (event) => { days = Number(event.target.value); showSpend(); } },
+    ...[7, 30, 90, 365].map((n) => element("option", { value: n, selected: n === days }, `last ${n} days`)));
+  return element("p", {}, element("label", { class: "inline", for: "days" }, "Range "), choice);
+}
+
+function tiles(total) {
+  const baseline = Number(total.baseline_usd);
+  const share = baseline > 0 ? `${Math.round((100 * Number(total.saved_usd)) / baseline)} % of the baseline` : "no baseline yet";
+  const shown = [
+    ["Answers", whole(total.answers), `${whole(total.calls)} model calls`],
+    ["Spent", dollars(total.spent_usd), total.unpriced_calls ? `${whole(total.unpriced_calls)} calls without a price` : ""],
+    ["Saved", dollars(total.saved_usd), share],
+    ["Baseline", dollars(total.baseline_usd), "what [baseline] would have cost"],
+  ];
+  return element("dl", { class: "tiles" }, ...shown.map(([name, value, note]) => element("div", {},
+    element("dt", {}, name), element("dd", {}, value), element("dd", { class: "muted" }, note))));
+}
+
+function alarms(found) {
+  if (!found.length) return null;
+  return element("ul", { class: "alarms" }, ...found.map((alarm) => element("li", { class: "warning" },
+    `${alarm.day}: an answer cost ${dollars(alarm.cost_per_answer_usd)}, over ${dollars(alarm.limit_usd)} (${alarm.kind === "cost_drift" ? "drift" : "target"})`)));
+}
+
+function byDay(rows) {
+  const parsed = rows.map((row) => ({ day: row.day, spent: Number(row.spent_usd), saved: Number(row.saved_usd), answers: row.answers }));
+  const busy = parsed.filter((row) => row.answers);
+  const cells = (row) => [row.answers, row.spent, row.saved].map((value, place) => element("td", {}, place ? dollars(value) : whole(value)));
+  const table = element("table", {}, heads("Day", "Answers", "Spent", "Saved"),
+    element("tbody", {}, ...busy.reverse().map((row) => element("tr", {}, element("th", { scope: "row" }, row.day), ...cells(row)))));
+  return element("section", {}, element("h2", {}, "By day"), key(), dayColumns(parsed, dollars),
+    element("details", {}, element("summary", {}, "The numbers"), table));
+}
+
+function key() {
+  return element("ul", { class: "legend" }, ...["spent", "saved"].map((kind) => element("li", {}, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), kind)));
+}
+
+function byTechnique(parts) {
+  const rows = Object.entries(parts).map(([name, amount]) => ({ name: name.replace("_", " "), value: Number(amount) }));
+  return element("section", {}, element("h2", {}, "Saved by technique"), signedBars(rows, dollars));
+}
+
+function dimension(name, rows) {
+  const entries = Object.entries(rows).sort(([, one], [, other]) => Number(other.spent_usd) - Number(one.spent_usd));
+  if (!entries.length) return null;
+  const body = entries.map(([label, sums]) => element("tr", {}, element("th", { scope: "row" }, label || "none"),
+    element("td", {}, whole(sums.answers)), element("td", {}, whole(sums.calls)), element("td", {}, dollars(sums.spent_usd)), element("td", {}, dollars(sums.saved_usd))));
+  return element("section", {}, element("h2", {}, `By ${name.toLowerCase()}`),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `By ${name.toLowerCase()}` },
+      element("table", {}, heads(name, "Answers", "Calls", "Spent", "Saved"), element("tbody", {}, ...body))));
+}
+
+function heads(...names) {
+  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name))));
+}
