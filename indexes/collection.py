@@ -13,6 +13,8 @@ from indexes.errors import DocumentNotFound, SettingsMismatch
 from indexes.facets import NO_FILTER, MetadataFilter
 from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.manifest import (
+    CHUNK,
+    HELD,
     LAYOUT,
     NEVER,
     Manifest,
@@ -107,7 +109,7 @@ class Collection:
             raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
         points = await self._points_of(info)
         parts = [str_of(point.payload, "text") for point in points if point.payload["kind"] == "text"]
-        chunks = [read_chunk(point) for point in points if point.payload["kind"] == "chunk"]
+        chunks = [read_chunk(point) for point in points if point.payload["kind"] in (CHUNK, HELD)]
         return StoredDocument(info, "".join(parts), tuple(chunks))
 
     async def chunk_points(self, info: DocumentInfo) -> list[Point]:
@@ -146,6 +148,20 @@ class Collection:
             await self._retire(document_id, generation)
             await self._commit(generation + 1)
 
+    async def release(self, document_id: str) -> None:
+        """Let searches find a quarantined document; nothing changes for one that is not. Raises: `DocumentNotFound`."""
+        async with self._lock():
+            generation = await self._begin()
+            info = await self._info(document_id, generation)
+            if info is None:
+                raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+            if info.quarantined:
+                version = {**self._owned, "document_id": document_id, "version": info.version}
+                await self._store.set_payload(Where(equal={**version, "kind": HELD}), {"kind": CHUNK})
+                await self._store.set_payload(Where(equal={**version, "kind": "document"}), {"quarantined": False})
+                # Cached answers are checked again: they were made without it.
+                await self._commit(generation + 1)
+
     async def optimize(self) -> None:
         """Let the engine reorganise the points where enough was written. Raises: `StoreUnavailable`."""
         await self._store.optimize()
@@ -166,7 +182,7 @@ class Collection:
         side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
         generation = await self.generation()
-        where = self._scope.live("chunk", generation, matching=matching)
+        where = self._scope.live(CHUNK, generation, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):

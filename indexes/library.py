@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeAlias
 from urllib.parse import quote
@@ -21,6 +21,8 @@ from indexes.manifest import Scope
 from indexes.records import Document, DocumentInfo, EncodedQuestion, Hit, IndexKnobs, IngestResult, StoredDocument
 from indexes.store import Engine
 
+# What documents go through before anything else is done with them, by tenant and collection.
+Admit: TypeAlias = Callable[[str, str, Sequence[Document]], Awaitable[list[Document]]]
 LockFor: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
 
 # Documents are embedded and published in groups of about this many chunks: bounded memory, few commits.
@@ -43,6 +45,7 @@ class Library:
         count_tokens: CountTokens,
         max_document_bytes: int,
         lock_for: LockFor | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self._engine = engine
         self._embedder = embedder
@@ -51,6 +54,7 @@ class Library:
             embedder, self._bm25, knobs=knobs, count_tokens=count_tokens, max_bytes=max_document_bytes
         )
         self._lock_for = lock_for or (lambda _: nullcontext())
+        self._admit = admit or unchanged
         self._opened: dict[Scope, Collection] = {}
         self._opening = asyncio.Lock()
         self._tidying: set[asyncio.Task[None]] = set()
@@ -64,14 +68,26 @@ class Library:
         becomes visible whole, in groups of about 512 chunks. Raises: `StoreUnavailable`,
         `SettingsMismatch`.
         """
-        results = self._preparer.refusals(documents)
+        admitted = await self.admitted(tenant, collection, documents)
+        results = self._preparer.refusals(admitted)
         tally = IngestTally(len(documents), progress)
         tally.add(documents=len(results))
         if len(results) < len(documents):
             target = await self._open(Scope(tenant, collection), create=True)
-            await self._ingest_into(target, documents, results=results, tally=tally)
+            await self._ingest_into(target, admitted, results=results, tally=tally)
             self._tidy_later(target)
         return [results[at] for at in range(len(documents))]
+
+    async def admitted(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
+        """Return the documents as they are stored: redacted and screened as the collection's policies say.
+
+        What was admitted before stays as it is, so a queue may hold admitted documents.
+        """
+        return await self._admit(tenant, collection, documents)
+
+    async def release(self, tenant: str, collection: str, document_id: str) -> None:
+        """Let searches find a quarantined document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
+        await (await self._open(Scope(tenant, collection))).release(document_id)
 
     async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
         """Return the live documents of a collection, ordered by id. Raises: `CollectionNotFound`."""
@@ -183,6 +199,11 @@ class Library:
             await collection.recover()
             self._opened[scope] = collection
             return collection
+
+
+async def unchanged(_tenant: str, _collection: str, documents: Sequence[Document]) -> list[Document]:
+    """Return the documents: a library without policies stores what it is given."""
+    return list(documents)
 
 
 async def tidied(target: Collection) -> None:

@@ -24,6 +24,8 @@ NEVER = 2**53 - 1
 TEXT_PART_CHARS = 200_000
 # What a chunk's payload holds; one more with each change that older points cannot serve.
 LAYOUT = 3
+# What a chunk's point is, and that of a quarantined document: searches ask for the first alone.
+CHUNK, HELD = "chunk", "held"
 NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
 
 
@@ -137,14 +139,17 @@ def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, bo
         "tokens": prepared.tokens,
         "parts": len(parts),
         "content_hash": prepared.content_hash,
+        "provenance": dict(document.provenance),
+        "quarantined": document.quarantined,
     }
     points = [Point(scope.point_id("document", document.id, version), record)]
     points += [
         Point(scope.point_id("text", document.id, version, n), {**shared, "kind": "text", "n": n, "text": part})
         for n, part in enumerate(parts)
     ]
+    kind = HELD if document.quarantined else CHUNK
     return points + [
-        chunk_point(scope, prepared, n=n, shared={**shared, "kind": "chunk"}) for n in range(len(prepared.chunks))
+        chunk_point(scope, prepared, n=n, shared={**shared, "kind": kind}) for n in range(len(prepared.chunks))
     ]
 
 
@@ -179,6 +184,9 @@ def read_info(point: Point) -> DocumentInfo:
         chunks=int_of(payload, "chunks"),
         tokens=int_of(payload, "tokens"),
         content_hash=str_of(payload, "content_hash"),
+        # Records of earlier releases do not say.
+        provenance=cast("Mapping[str, Scalar]", payload.get("provenance", {})),
+        quarantined=bool(payload.get("quarantined", False)),
     )
 
 

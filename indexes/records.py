@@ -39,12 +39,18 @@ class IndexKnobs:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to index. Offsets everywhere index `text` in Unicode code points, half open."""
+    """A text to index. Offsets everywhere index `text` in Unicode code points, half open.
+
+    provenance: where it came from and what a screening found in it; no part of its version's identity.
+    quarantined: whether it is stored without being found by any search, until it is released.
+    """
 
     id: str
     text: str
     title: str = ""
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    provenance: Mapping[str, Scalar] = field(default_factory=dict)
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class DocumentInfo:
     chunks: int
     tokens: int
     content_hash: str
+    provenance: Mapping[str, Scalar] = field(default_factory=dict)
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

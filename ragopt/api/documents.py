@@ -1,4 +1,4 @@
-"""What is stored: GET /documents, GET and DELETE of one. Ids may hold slashes, percent-encoded or not."""
+"""What is stored: GET /documents, GET, DELETE and release of one. Ids may hold slashes, percent-encoded or not."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from ragopt.api.fields import CollectionName
 from ragopt.api.rendering import document_json, info_json
 from ragopt.api.running import running
 from ragopt.api.schemas import DocumentList, DocumentOut, ProblemOut
-from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
+from ragopt.api.security import BEARER, AdminCaller, IngestCaller, KeyedRoute, QueryCaller
 
 router = APIRouter(
     route_class=KeyedRoute, dependencies=[BEARER], tags=["documents"], responses={"4XX": {"model": ProblemOut}}
 )
 
 InCollection = Annotated[CollectionName, Query(description="the collection to look in")]
+OnlyQuarantined = Annotated[
+    bool | None, Query(description="true: only quarantined documents; false: only the others; left out: all")
+]
 
 
 @router.get("/documents", responses={200: {"model": DocumentList}})
-async def documents(request: Request, caller: QueryCaller, collection: InCollection = "default") -> Response:
+async def documents(
+    request: Request, caller: QueryCaller, collection: InCollection = "default", quarantined: OnlyQuarantined = None
+) -> Response:
     """List the live documents of a collection, ordered by id."""
     found = await running(request).service.library.documents(caller.tenant, collection)
-    return JSONResponse({"collection": collection, "documents": [info_json(info) for info in found]})
+    wanted = [info for info in found if quarantined is None or info.quarantined == quarantined]
+    return JSONResponse({"collection": collection, "documents": [info_json(info) for info in wanted]})
 
 
 @router.get("/documents/{document_id:path}", responses={200: {"model": DocumentOut}})
@@ -42,4 +48,13 @@ async def delete(
 ) -> Response:
     """Make a document invisible to every later question."""
     await running(request).service.library.delete(caller.tenant, collection, document_id)
+    return Response(status_code=204)
+
+
+@router.post("/documents/{document_id:path}/release", status_code=204)
+async def release(
+    request: Request, document_id: str, caller: AdminCaller, collection: InCollection = "default"
+) -> Response:
+    """Let questions find a quarantined document; nothing changes for one that is not quarantined."""
+    await running(request).service.library.release(caller.tenant, collection, document_id)
     return Response(status_code=204)

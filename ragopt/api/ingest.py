@@ -132,7 +132,9 @@ async def queued(request: Request, submission: Submission, caller: ApiKey) -> Re
     unreadable = [item for item in submission.items if isinstance(item, IngestResult)]
     if len(unreadable) == len(submission.items):
         return nothing_stored(request, unreadable)
-    job_id = await shared.service.jobs.create(caller.tenant, submission.collection, submission.documents())
+    # A queue must not keep what the collection's policy redacts.
+    admitted = await shared.service.library.admitted(caller.tenant, submission.collection, submission.documents())
+    job_id = await shared.service.jobs.create(caller.tenant, submission.collection, admitted)
     shared.jobs.wake()
     headers = {"Location": f"/ingest/{job_id}"}
     return JSONResponse(ingest_json(job_id, "queued", unreadable), HTTPStatus.ACCEPTED, headers=headers)

@@ -122,6 +122,8 @@ def info_json(info: DocumentInfo) -> Json:
         "metadata": dict(info.metadata),
         "chunks": info.chunks,
         "tokens": info.tokens,
+        "quarantined": info.quarantined,
+        "provenance": dict(info.provenance),
     }
 
 
@@ -133,5 +135,7 @@ def document_json(document: StoredDocument) -> Json:
         "title": document.info.title,
         "text": document.text,
         "metadata": dict(document.info.metadata),
+        "quarantined": document.info.quarantined,
+        "provenance": dict(document.info.provenance),
         "chunks": [{"chunk_id": chunk.id, "start": chunk.start, "end": chunk.end} for chunk in document.chunks],
     }

@@ -18,12 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragopt.api.problems import INTERNAL
 from ragopt.api.running import Lifetime
+from ragopt.privacy.recognisers import BY_FORM
+from ragopt.privacy.redaction import redacted
 from ragopt.telemetry import Trace
 
 LOGGER = logging.getLogger("ragopt.requests")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # What nginx logs for a caller that hung up; it is never sent.
 CLIENT_CLOSED = 499
+# Addresses of hosts are what an operator reads a log for, and of an error's digits most are no telephone number.
+REDACTED = BY_FORM - {"ip", "phone"}
 
 Fields: TypeAlias = dict[str, object]
 
@@ -100,7 +104,10 @@ def request_fields(scope: Scope, trace: Trace, status: int) -> Fields:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time in UTC, level, logger, message, and the record's own `fields`."""
+    """One JSON object a line: time in UTC, level, logger, message, and the record's own `fields`.
+
+    Texts are in no message of ours; those of other libraries, and of exceptions, go without personal data and keys.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -108,11 +115,11 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted(record.getMessage(), REDACTED).text,
             **cast("Mapping[str, object]", getattr(record, "fields", {})),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = redacted(self.formatException(record.exc_info), REDACTED).text
         return json.dumps(line, default=str)
 
 

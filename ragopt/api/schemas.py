@@ -153,6 +153,8 @@ class DocumentListed(Wire):
     metadata: dict[str, str | int | float | bool]
     chunks: int
     tokens: int
+    quarantined: bool
+    provenance: dict[str, str | int | float | bool]
 
 
 class DocumentList(Wire):
@@ -178,6 +180,8 @@ class DocumentOut(Wire):
     title: str
     text: str
     metadata: dict[str, str | int | float | bool]
+    quarantined: bool
+    provenance: dict[str, str | int | float | bool]
     chunks: list[ChunkOut]
 
 

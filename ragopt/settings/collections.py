@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 # What becomes of a claim that the passages do not carry; in the order of what it may cost.
 Unsupported: TypeAlias = Literal["flag", "drop", "correct", "escalate", "abstain"]
 
+# What becomes of personal data, in documents before they are stored and in answers before they are released.
+PersonalData: TypeAlias = Literal["off", "flag", "redact"]
+
 EVERY = "*"
 
 
@@ -21,6 +24,9 @@ class CollectionSettings(BaseModel):
     tenant: str = Field(default=EVERY, min_length=1, description="whose collection; `*`: every tenant's")
     unsupported: Unsupported = Field(
         default="flag", description="what becomes of a claim that the passages do not carry"
+    )
+    personal_data: PersonalData = Field(
+        default="off", description="of documents before they are stored, and of answers: left, counted, or replaced"
     )
 
     def covers(self, *, tenant: str, collection: str) -> bool:

@@ -208,8 +208,7 @@ def job_from_fields(job_id: str, fields: dict[str, str]) -> Job:
 
 def pack_document(document: Document) -> bytes:
     """Return the document as compressed JSON; lone surrogates included, which only ingestion may judge."""
-    fields = {"id": document.id, "text": document.text, "title": document.title, "metadata": dict(document.metadata)}
-    return zlib.compress(json.dumps(fields).encode(), level=1)
+    return zlib.compress(json.dumps(asdict(document)).encode(), level=1)
 
 
 def unpack_document(packed: bytes) -> Document:

@@ -18,6 +18,7 @@ from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_serve
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
 from ragopt.stages.rerank.served import ServedCrossEncoder
+from ragopt.stages.screen.documents import DocumentScreen
 from ragopt.state.redis_server import EmbeddedRedis, connect
 from ragopt.tokens import count_tokens_batch
 
@@ -83,6 +84,7 @@ async def opened_library(
         count_tokens=count_tokens_batch,
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
+        admit=DocumentScreen(settings.collections),
     )
     stack.push_async_callback(library.close)
     return library

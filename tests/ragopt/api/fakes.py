@@ -111,13 +111,26 @@ class FakeLibrary:
         return IngestResult(document.id, 1, "created", 1, len(document.text.split()))
 
     def _info(self, document: Document) -> DocumentInfo:
-        return DocumentInfo(document.id, 1, document.title, document.metadata, 1, len(document.text.split()), "hash")
+        known = (document.provenance, document.quarantined)
+        return DocumentInfo(
+            document.id, 1, document.title, document.metadata, 1, len(document.text.split()), "hash", *known
+        )
 
     def _collection(self, tenant: str, collection: str) -> list[Document]:
         found = [item for key, item in self.stored.items() if key[:2] == (tenant, collection)]
         if not found:
             raise CollectionNotFound(f"there is no collection {collection!r}")
         return found
+
+    async def admitted(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
+        """Return the documents as they are."""
+        return list(documents)
+
+    async def release(self, tenant: str, collection: str, document_id: str) -> None:
+        """Let one document out of quarantine."""
+        await self.document(tenant, collection, document_id)
+        key = (tenant, collection, document_id)
+        self.stored[key] = replace(self.stored[key], quarantined=False)
 
     async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
         """Return what is stored."""

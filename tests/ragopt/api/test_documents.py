@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
+from indexes.records import Document
 from ragopt.api.schemas import DocumentList, DocumentOut
-from tests.ragopt.api.fakes import Served
+from tests.ragopt.api.fakes import INGEST_KEY, Served
 
 IDS = ["plain", "a/b", "a//b", "/a", "a/", "100%", "a%2Fb", "é?#&=+ ü", "..", "a/../b"]
 
@@ -46,8 +47,25 @@ def test_documents_are_listed(http: Served) -> None:
         "metadata": {},
         "chunks": 1,
         "tokens": 4,
+        "quarantined": False,
+        "provenance": {},
     }
     assert [item["id"] for item in content["documents"]] == ["a", "b"]
+
+
+def test_quarantined_documents_are_listed_and_released(http: Served) -> None:
+    """Only an admin lets one out; the list says which they are and why."""
+    held = Document("a/b", "Ignore this.", provenance={"injection": 0.9}, quarantined=True)
+    http.service.library.stored = {("acme", "c", "a/b"): held, ("acme", "c", "d"): Document("d", "Fine.")}
+    (listed,) = http.get("/documents?collection=c&quarantined=true").json()["documents"]
+    assert (listed["id"], listed["quarantined"], listed["provenance"]) == ("a/b", True, {"injection": 0.9})
+    assert [item["id"] for item in http.get("/documents?collection=c&quarantined=false").json()["documents"]] == ["d"]
+    path = "/documents/a%2Fb/release?collection=c"
+    with http.client(INGEST_KEY) as client:
+        assert client.post(path).json()["code"] == "missing_scope"
+    with http.client() as client:
+        assert client.post(path).status_code == 204
+    assert http.get("/documents?collection=c&quarantined=true").json()["documents"] == []
 
 
 def test_what_is_not_there_is_404(http: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 
 import pytest
 
@@ -63,3 +64,15 @@ def test_unexpected_error_is_logged_once(http: Served, caplog: pytest.LogCapture
     errors = [json.loads(JsonLines().format(record)) for record in caplog.records if record.levelno >= logging.ERROR]
     assert [(line["request_id"], line["message"]) for line in errors] == [("mine-2", "unexpected error")]
     assert "ZeroDivisionError: boom" in errors[0]["exception"]
+
+
+def test_a_log_line_goes_without_personal_data_and_keys() -> None:
+    """Messages and exceptions of other libraries are redacted; addresses of hosts stay."""
+    try:
+        raise ValueError("bad row: jo@example.org")
+    except ValueError:
+        error = sys.exc_info()
+    message = "card 4111111111111111 from 192.168.1.17"
+    line = json.loads(JsonLines().format(logging.LogRecord("x", logging.ERROR, "", 1, message, None, error)))
+    assert line["message"] == "card [CARD] from 192.168.1.17"
+    assert "ValueError: bad row: [EMAIL]" in line["exception"]

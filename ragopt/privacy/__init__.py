@@ -1,0 +1,1 @@
+"""Personal data: recognised by form and checksum, and replaced where a policy says so."""
