@@ -105,8 +105,10 @@ class Pipeline:
         if cached is not None:
             return replace(cached, id=question.answer_id or answer_id())
         context, history = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
+        prepared = self.prepare(question, context, history=history, encoded=encoded)
+        trace.note(prefix=prepared.prompt.prefix_digest())
         return replace(
-            self.prepare(question, context, history=history, encoded=encoded),
+            prepared,
             outcome=CacheOutcome("miss" if reads_cache(question, standalone) else "bypass"),
             # What was said with a history is that conversation's: it must not answer a stranger.
             keeps=question.cache in ("on", "write_only") and not question.history and standalone.sure,

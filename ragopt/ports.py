@@ -7,7 +7,8 @@ from typing import Protocol
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings
-from ragopt.providers.protocol import Prompt, TextDelta
+from ragopt.providers.layout import Prompt
+from ragopt.providers.protocol import TextDelta
 from ragopt.results import Cited, Generated, History, Packed, Prepared, RankedHit, Retrieved, Standalone
 from ragopt.telemetry import Trace
 

@@ -6,13 +6,15 @@ write changes `VERSION`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from indexes.invisible import strip_hidden
 from ragopt.domain import Context, Passage, Turn
 from ragopt.pipeline import ABSTENTION
-from ragopt.providers.protocol import Prompt
+from ragopt.providers.layout import Prompt, Segment
 from ragopt.results import History
 
-VERSION = "answer-1"
+VERSION = "answer-2"
 
 SYSTEM = f"""You answer questions from the numbered passages in the user's message, and from nothing else.
 
@@ -36,25 +38,43 @@ def build_prompt(context: Context, history: History, *, instructions: str = "") 
 
     instructions: what the application says of the answer's form; it stands behind the rules.
     """
-    passages = "\n\n".join(fenced(passage) for passage in context.passages)
-    user = f"{recalled(history.recalled)}{passages}\n\nQuestion: {strip_hidden(context.question)}"
+    segments = [*ruled(strip_hidden(instructions)), *told(history), *asked(context, history.recalled)]
+    return Prompt(tuple(segments), version=VERSION)
+
+
+def ruled(instructions: str) -> Iterator[Segment]:
+    """Yield what stands first: the rules, and what the application adds to them."""
+    yield Segment("rules", "system", SYSTEM, breakpoint=not instructions)
+    if instructions:
+        yield Segment("application", "system", f"{APPLICATION}\n{instructions}", breakpoint=True)
+
+
+def told(history: History) -> Iterator[Segment]:
+    """Yield the conversation so far, only ever added to: the blocks of the summary, then the last turns.
+
+    A breakpoint may follow the summary and each exchange. Blank turns say nothing, and providers refuse them.
+    """
+    blocks = [strip_hidden(block) for block in history.summary]
+    for at, block in enumerate(blocks):
+        text = f"{SUMMARY_HEADING}\n{block}" if at == 0 else block
+        yield Segment("summary", "user", text, breakpoint=at == len(blocks) - 1)
+    turns = [turn for turn in history.recent if turn.content.strip()]
+    for at, turn in enumerate(turns):
+        ends = at + 1 == len(turns) or turns[at + 1].role == "user"
+        yield Segment("history", turn.role, turn.content, breakpoint=ends)
+
+
+def asked(context: Context, recalled: tuple[Turn, ...]) -> Iterator[Segment]:
+    """Yield what changes with every question: recalled turns, passages, and the question itself."""
+    if recalled:
+        lines = "\n".join(f"{turn.role}: {strip_hidden(turn.content)}" for turn in recalled)
+        yield Segment("recalled", "user", f"{RECALLED_HEADING}\n{lines}")
+    if context.passages:
+        yield Segment("passages", "user", "\n\n".join(fenced(passage) for passage in context.passages))
+    question = f"Question: {strip_hidden(context.question)}"
     if context.standalone_question != context.question:
-        user += f"\n(It refers to: {strip_hidden(context.standalone_question)})"
-    system = f"{SYSTEM}\n\n{APPLICATION}\n{strip_hidden(instructions)}" if instructions else SYSTEM
-    return Prompt(system=system, history=(*summarised(history.summary), *history.recent), user=user, version=VERSION)
-
-
-def summarised(blocks: tuple[str, ...]) -> tuple[Turn, ...]:
-    """Return the summary as the first message of the history; () where there is none."""
-    return (Turn("user", "\n".join((SUMMARY_HEADING, *map(strip_hidden, blocks)))),) if blocks else ()
-
-
-def recalled(turns: tuple[Turn, ...]) -> str:
-    """Return old turns as text in front of the passages; "" for none."""
-    if not turns:
-        return ""
-    lines = "\n".join(f"{turn.role}: {strip_hidden(turn.content)}" for turn in turns)
-    return f"{RECALLED_HEADING}\n{lines}\n\n"
+        question += f"\n(It refers to: {strip_hidden(context.standalone_question)})"
+    yield Segment("question", "user", question)
 
 
 def fenced(passage: Passage) -> str:

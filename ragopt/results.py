@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from indexes.records import EncodedQuestion, Hit
 from ragopt.domain import BilledCall, CacheOutcome, Citation, Context, Passage, Question, Route, Stop, Turn, Usage
-from ragopt.providers.protocol import Prompt
+from ragopt.providers.layout import Prompt
 
 NOT_ASKED = CacheOutcome("bypass")
 

@@ -16,9 +16,10 @@ from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.health import BreakerRules
+from ragopt.providers.layout import Prompt, Segment
 from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
-from ragopt.providers.protocol import CompletionRequest, Prompt, Provider, ProviderEvent, TextDelta
+from ragopt.providers.protocol import CompletionRequest, Provider, ProviderEvent, TextDelta
 from ragopt.results import Prepared
 
 KEY = SecretStr("sk-test")
@@ -44,11 +45,20 @@ CONTEXT = Context(
     generation=1,
     stopped_by="exhausted",
 )
-PROMPT = Prompt(
+
+
+def laid_out(*, system: str, history: Sequence[Turn], user: str) -> Prompt:
+    """Return a prompt of three parts."""
+    turns = (Segment("history", turn.role, turn.content, breakpoint=turn.role == "assistant") for turn in history)
+    rules, asked = Segment("rules", "system", system, breakpoint=True), Segment("question", "user", user)
+    return Prompt((rules, *turns, asked), version="test-1")
+
+
+HISTORY = (Turn("user", "Hello"), Turn("assistant", "Hello, ask me."))
+PROMPT = laid_out(
     system="Answer from the passages.",
-    history=(Turn("user", "Hello"), Turn("assistant", "Hello, ask me.")),
+    history=HISTORY,
     user=f'<passage n="1" title="Cats">\n{PASSAGE.text}\n</passage>\n\nQuestion: {CONTEXT.question}',
-    version="test-1",
 )
 
 

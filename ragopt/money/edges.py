@@ -12,7 +12,7 @@ from ragopt.domain import PASSAGE_SEPARATOR, TIER_RANK, Context, Question
 from ragopt.money.prices import Prices, priced, tokenizer_margin
 from ragopt.ports import BuildPrompt, CountTokens
 from ragopt.providers.deployment import Deployment
-from ragopt.providers.protocol import Prompt
+from ragopt.providers.layout import Prompt
 from ragopt.providers.usage import estimated_usage
 from ragopt.results import History
 from ragopt.telemetry import Trace
@@ -122,5 +122,4 @@ def most_tokens(prompt: Prompt) -> int:
 
     What a chat format adds to each message is far less than its text has bytes beyond its tokens.
     """
-    messages = (prompt.system, *(turn.content for turn in prompt.history), prompt.user)
-    return sum(len(message.encode("utf-8", "surrogatepass")) for message in messages)
+    return sum(len(segment.text.encode("utf-8", "surrogatepass")) for segment in prompt.segments)

@@ -19,12 +19,15 @@ from indexes.errors import IndexingError
 from ragopt.domain import TECHNIQUES, TIER_RANK, BilledCall, Savings, Turn, Usage
 from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices, priced
 from ragopt.providers.deployment import Deployment
+from ragopt.providers.layout import Part, Prompt
 from ragopt.providers.usage import TOKENS_PER_MESSAGE, estimated_usage, total_usage
 from ragopt.results import Generated, Prepared
 from ragopt.settings.money import BaselineSettings
 from ragopt.tokens import count_tokens
 
 BUILTIN = Priced("extractive", "extractive")
+# What of a prompt stands for the baseline's whole history.
+HISTORY: frozenset[Part] = frozenset({"summary", "history", "recalled"})
 MAX_SIZES = 1_024
 # The index yields documents by the hash of their ids, so the first of them are a sample.
 MAX_SAMPLED = 200
@@ -128,7 +131,7 @@ class SavingsCounter:
             baseline_context=baseline_context,
             context=prepared.context.tokens,
             whole_history=history_tokens(prepared.question.history),
-            history=history_tokens(prepared.prompt.history),
+            history=sent_history_tokens(prepared.prompt),
             sent=estimated_usage(prepared.prompt, "").input_tokens if free else usage.total_input_tokens,
             usage=usage,
             spent_usd=total_usage([call.usage for call in generated.billed]).cost_usd,
@@ -181,3 +184,10 @@ def baseline_model(settings: BaselineSettings, deployments: Sequence[Deployment]
 def history_tokens(turns: Sequence[Turn]) -> int:
     """Return the tokens of a history in a prompt, in o200k_base; 0 for none."""
     return sum(count_tokens(turn.content) + TOKENS_PER_MESSAGE for turn in turns)
+
+
+def sent_history_tokens(prompt: Prompt) -> int:
+    """Return the tokens of summary, last turns and recalled turns in a prompt, in o200k_base."""
+    kept = [segment.text for segment in prompt.segments if segment.part in HISTORY]
+    messages = sum(segment.part == "history" for segment in prompt.segments)
+    return sum(count_tokens(text) for text in kept) + TOKENS_PER_MESSAGE * messages

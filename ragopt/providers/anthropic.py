@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from itertools import dropwhile
-from typing import TYPE_CHECKING
+from itertools import dropwhile, groupby
+from typing import TYPE_CHECKING, Literal
 
 from ragopt.errors import IncompleteStream
 from ragopt.providers.keys import ApiKey, key_text
-from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, Stop
+from ragopt.providers.layout import Message
+from ragopt.providers.protocol import CacheMarks, Completed, CompletionRequest, ProviderEvent, Stop
 from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
 from ragopt.providers.usage import anthropic_usage, estimated_usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types import Message, MessageDeltaUsage, MessageParam, RawMessageStreamEvent
+    from anthropic.types import Message as AnthropicMessage
+    from anthropic.types import MessageDeltaUsage, MessageParam, RawMessageStreamEvent, TextBlockParam
     from anthropic.types import Usage as MessageUsage
     from anthropic.types.message_create_params import MessageCreateParamsBase
 
+HOUR_S = 3_600
 ANTHROPIC_URL = "https://api.anthropic.com"
 STOPS: Mapping[str, Stop] = {
     "max_tokens": "length",
@@ -59,7 +62,7 @@ class AnthropicProvider:
         client = await self._with_key()
         return await client.messages.create(**parameters(request), stream=True, timeout=request.timeout_s)
 
-    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, Message]:
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, AnthropicMessage]:
         """Return the answer of one call without streaming."""
         client = await self._with_key()
         raw = await client.messages.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
@@ -113,7 +116,7 @@ class _Reply:
             self.ended = True
         return ""
 
-    def take_whole(self, answer: Message) -> str:
+    def take_whole(self, answer: AnthropicMessage) -> str:
         """Return the text of the message, and keep what else it says; thinking is not part of the answer."""
         self.model = answer.model
         self.stop = answer.stop_reason
@@ -151,8 +154,8 @@ def parameters(request: CompletionRequest) -> MessageCreateParamsBase:
     """
     asked: MessageCreateParamsBase = {
         "model": request.model,
-        "system": request.prompt.system,
-        "messages": messages_of(request.prompt),
+        "system": system_of(request),
+        "messages": messages_of(request),
         "max_tokens": request.max_output_tokens,
     }
     if request.effort is not None and request.effort != "none" and request.effort != "minimal":
@@ -160,20 +163,40 @@ def parameters(request: CompletionRequest) -> MessageCreateParamsBase:
     return asked
 
 
-def messages_of(prompt: Prompt) -> list[MessageParam]:
-    """Return the messages after the system prompt.
+def system_of(request: CompletionRequest) -> str | list[TextBlockParam]:
+    """Return the system prompt: a text, or blocks where there is a mark or more than one segment."""
+    spoken = (message for message in request.prompt.messages() if message.role == "system")
+    blocks = [block for message in spoken for block in blocks_of(message, request.cache)]
+    return blocks[0]["text"] if len(blocks) == 1 and "cache_control" not in blocks[0] else blocks
+
+
+def messages_of(request: CompletionRequest) -> list[MessageParam]:
+    """Return the messages after the system prompt; those of one role in a row are one.
 
     The dialect wants a user's message first and refuses empty ones: such turns are left out.
     """
-    spoken = (turn for turn in prompt.history if turn.content.strip())
+    spoken = (message for message in request.prompt.messages() if message.role != "system" and message.text.strip())
+    grouped = groupby(dropwhile(lambda message: message.role != "user", spoken), key=lambda message: message.role)
     messages: list[MessageParam] = []
-    for turn in dropwhile(lambda turn: turn.role != "user", spoken):
-        if turn.role == "user":
-            messages.append({"role": "user", "content": turn.content})
+    for role, group in grouped:
+        blocks = [block for message in group for block in blocks_of(message, request.cache)]
+        content = blocks[0]["text"] if len(blocks) == 1 and "cache_control" not in blocks[0] else blocks
+        if role == "assistant":
+            messages.append({"role": "assistant", "content": content})
         else:
-            messages.append({"role": "assistant", "content": turn.content})
-    messages.append({"role": "user", "content": prompt.user})
+            messages.append({"role": "user", "content": content})
     return messages
+
+
+def blocks_of(message: Message, cache: CacheMarks) -> list[TextBlockParam]:
+    """Return the segments of a message as blocks, marked where they are to be cached."""
+    blocks: list[TextBlockParam] = []
+    for at, segment in message.segments:
+        blocks.append({"type": "text", "text": segment.text})
+        if at in cache.after:
+            ttl: Literal["5m", "1h"] = "1h" if cache.after[at] >= HOUR_S else "5m"
+            blocks[-1]["cache_control"] = {"type": "ephemeral", "ttl": ttl}
+    return blocks
 
 
 def address(base_url: str | None) -> str:

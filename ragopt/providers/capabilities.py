@@ -19,6 +19,12 @@ OutputLimit: TypeAlias = Literal["max_tokens", "max_completion_tokens"]
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 OPENAI_MIN_CACHE_TOKENS = 1024
+# Source: openai 3.52.0, `types/chat/completion_create_params.py`: prompt_cache_options; platform.claude.com, prompt
+# caching: both write four marks a call; Chat Completions keeps them 30 minutes, Messages 5 minutes or an hour.
+MAX_CACHE_MARKS = 4
+OPENAI_CACHE_LIFETIMES_S = (1_800,)
+ANTHROPIC_CACHE_LIFETIMES_S = (300, 3_600)
+ANTHROPIC_LOOKBACK_BLOCKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,11 @@ class Capabilities:
     field that bounds the output. prompt_caching: `automatic` (any equal prefix, free to write),
     `breakpoints` (only at marks; writing costs extra; an unmarked call is written at its end unless
     told not to), `cache_control` (only at marks), `none` (nothing known). min_cache_tokens: shortest
-    prefix that is cached. efforts: the reasoning efforts it takes, () for a model that does not reason,
-    None where that is not known. batch: the provider runs it in batches.
+    prefix that is cached. cache_lifetimes_s: how long a mark may live, shortest first, () where nothing is
+    marked. cache_marks: most marks that one call writes. cache_lookback: in how many blocks before a mark an
+    older one is found; 0 where only the marks of the call itself are looked at. efforts: the reasoning
+    efforts it takes, () for a model that does not reason, None where that is not known. batch: the provider
+    runs it in batches.
     """
 
     streaming: bool = True
@@ -38,6 +47,9 @@ class Capabilities:
     output_limit: OutputLimit = "max_tokens"
     prompt_caching: PromptCaching = "none"
     min_cache_tokens: int = 0
+    cache_lifetimes_s: tuple[int, ...] = ()
+    cache_marks: int = 0
+    cache_lookback: int = 0
     efforts: tuple[Effort, ...] | None = None
     batch: bool = False
 
@@ -96,6 +108,8 @@ def openai_capabilities(family: str, version: tuple[int, ...]) -> Capabilities:
         output_limit="max_completion_tokens",
         prompt_caching="breakpoints" if with_breakpoints else "automatic",
         min_cache_tokens=OPENAI_MIN_CACHE_TOKENS,
+        cache_lifetimes_s=OPENAI_CACHE_LIFETIMES_S if with_breakpoints else (),
+        cache_marks=MAX_CACHE_MARKS if with_breakpoints else 0,
         efforts=EFFORTS if reasons else (),
         batch=True,
     )
@@ -105,6 +119,9 @@ def anthropic_capabilities(model: str) -> Capabilities:
     """Return what a model behind the Messages API takes."""
     return Capabilities(
         prompt_caching="cache_control",
+        cache_lifetimes_s=ANTHROPIC_CACHE_LIFETIMES_S,
+        cache_marks=MAX_CACHE_MARKS,
+        cache_lookback=ANTHROPIC_LOOKBACK_BLOCKS,
         min_cache_tokens=longest_match(ANTHROPIC_MIN_CACHE_TOKENS, model) or ANTHROPIC_LARGEST_MINIMUM,
         efforts=longest_match(ANTHROPIC_EFFORTS, model),
         batch=model.startswith("claude-"),

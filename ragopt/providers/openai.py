@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 from ragopt.errors import IncompleteStream
 from ragopt.providers.keys import ApiKey, key_text
-from ragopt.providers.protocol import Completed, CompletionRequest, Prompt, ProviderEvent, Stop
+from ragopt.providers.layout import Message, SegmentRole
+from ragopt.providers.protocol import CacheMarks, Completed, CompletionRequest, ProviderEvent, Stop
 from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
 from ragopt.providers.usage import estimated_usage, openai_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat import (
+        ChatCompletion,
+        ChatCompletionChunk,
+        ChatCompletionContentPartTextParam,
+        ChatCompletionMessageParam,
+    )
     from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -143,26 +149,48 @@ class _Reply:
 
 def parameters(request: CompletionRequest) -> CompletionCreateParamsBase:
     """Return the parameters of one call that do not depend on whether it streams."""
-    asked: CompletionCreateParamsBase = {"model": request.model, "messages": messages_of(request.prompt)}
+    asked: CompletionCreateParamsBase = {"model": request.model, "messages": messages_of(request)}
     if request.capabilities.output_limit == "max_tokens":
         asked["max_tokens"] = request.max_output_tokens
     else:
         asked["max_completion_tokens"] = request.max_output_tokens
     if request.effort is not None:
         asked["reasoning_effort"] = request.effort
+    if request.cache.key and request.capabilities.prompt_caching != "none":
+        asked["prompt_cache_key"] = request.cache.key
     if request.capabilities.prompt_caching == "breakpoints":
         # Left out, such a model writes the whole prompt to its cache, passages included, at 1.25 times the price.
         asked["prompt_cache_options"] = {"mode": "explicit"}
     return asked
 
 
-def messages_of(prompt: Prompt) -> list[ChatCompletionMessageParam]:
+def messages_of(request: CompletionRequest) -> list[ChatCompletionMessageParam]:
     """Return the messages, the stable ones first: a provider's cache matches from the start."""
-    messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": prompt.system}]
-    for turn in prompt.history:
-        if turn.role == "user":
-            messages.append({"role": "user", "content": turn.content})
-        else:
-            messages.append({"role": "assistant", "content": turn.content})
-    messages.append({"role": "user", "content": prompt.user})
-    return messages
+    marked = request.capabilities.prompt_caching == "breakpoints"
+    return [message_of(message, request.cache if marked else None) for message in request.prompt.messages()]
+
+
+def message_of(message: Message, cache: CacheMarks | None) -> ChatCompletionMessageParam:
+    """Return one message; its segments apart where there may be marks between them, else as one text.
+
+    A single segment without a mark is a plain text, which is the same prompt as one part with it.
+    """
+    if cache is None or (len(message.segments) == 1 and message.segments[0][0] not in cache.after):
+        return with_content(message.role, message.text)
+    parts: list[ChatCompletionContentPartTextParam] = []
+    for at, segment in message.segments:
+        parts.append({"type": "text", "text": segment.text})
+        if at in cache.after:
+            parts[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
+    return with_content(message.role, parts)
+
+
+def with_content(
+    role: SegmentRole, content: str | list[ChatCompletionContentPartTextParam]
+) -> ChatCompletionMessageParam:
+    """Return a message of a role."""
+    if role == "system":
+        return {"role": "system", "content": content}
+    if role == "assistant":
+        return {"role": "assistant", "content": content}
+    return {"role": "user", "content": content}

@@ -6,32 +6,35 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-from ragopt.domain import Context, Turn, Usage
+from ragopt.domain import Context, Usage
 from ragopt.providers.capabilities import Capabilities, Effort
+from ragopt.providers.layout import Prompt
 from ragopt.providers.limits import RateLimits
 
 Stop: TypeAlias = Literal["end", "length", "refusal", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """The layout of one call, stable parts first.
+class CacheMarks:
+    """Where a provider is to cache a prompt, in the way that its model knows.
 
-    system: the rules, the same bytes for every request of a prompt version. history: earlier turns.
-    user: the fenced passages and the question, what changes each time. version: names the template.
+    after: the place of a segment to how long the prompt up to its end is to live, in seconds; empty for nowhere. key:
+    keeps calls that share a beginning together, and others apart; it tells nothing of tenant or text, "" for none.
     """
 
-    system: str
-    history: tuple[Turn, ...]
-    user: str
-    version: str
+    after: Mapping[int, int] = field(default_factory=dict)
+    key: str = ""
+
+
+NO_MARKS = CacheMarks()
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
     """One model call. `context` is what the prompt was made from; only `extractive` reads it.
 
-    capabilities: what the model takes. effort: how much to reason, None for the model's default.
+    capabilities: what the model takes. effort: how much to reason, None for the model's default. cache: where the
+    provider is to cache the prompt.
     """
 
     model: str
@@ -41,6 +44,7 @@ class CompletionRequest:
     timeout_s: float
     capabilities: Capabilities = field(default_factory=Capabilities)
     effort: Effort | None = None
+    cache: CacheMarks = NO_MARKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ragopt.domain import Usage
-from ragopt.providers.protocol import Prompt
+from ragopt.providers.layout import Prompt
 from ragopt.tokens import count_tokens
 
 # What a chat format adds around each message, and once per reply.
@@ -78,8 +78,8 @@ def count_at(reported: Mapping[str, object], *path: str) -> int | None:
 
 def estimated_usage(prompt: Prompt, answer: str) -> Usage:
     """Return the usage of a call in o200k_base tokens, none of it cached, marked as estimated; no price."""
-    messages = (prompt.system, *(turn.content for turn in prompt.history), prompt.user)
-    text_tokens = sum(count_tokens(message) for message in messages)
+    messages = prompt.messages()
+    text_tokens = sum(count_tokens(message.text) for message in messages)
     return Usage(
         input_tokens=text_tokens + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REPLY,
         output_tokens=count_tokens(answer),

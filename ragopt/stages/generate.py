@@ -13,7 +13,8 @@ from ragopt.pipeline import ABSTENTION
 from ragopt.providers.attempt import Tried
 from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Gate, Plan, Planner
-from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
+from ragopt.providers.prefixes import PrefixPlanner
+from ragopt.providers.protocol import NO_MARKS, Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
 from ragopt.results import Generated, Prepared
 from ragopt.telemetry import Trace
@@ -22,8 +23,11 @@ from ragopt.telemetry import Trace
 class GenerateWithFallback:
     """Calls the planned models in turn until one has begun to answer; satisfies `ragopt.ports.Generate`."""
 
-    def __init__(self, plan: Planner, *, caller: ModelCaller, max_output_tokens: int) -> None:
+    def __init__(
+        self, plan: Planner, *, caller: ModelCaller, max_output_tokens: int, prefixes: PrefixPlanner | None = None
+    ) -> None:
         self._plan = plan
+        self._prefixes = prefixes
         self._caller = caller
         self._max_output_tokens = max_output_tokens
 
@@ -42,7 +46,14 @@ class GenerateWithFallback:
             plan = self._plan(prepared)
         with trace.stage("generate"):
             limit = self._output_limit(prepared)
-            run = _Run(prepared=prepared, plan=plan, trace=trace, caller=self._caller, max_output_tokens=limit)
+            run = _Run(
+                prepared=prepared,
+                plan=plan,
+                trace=trace,
+                caller=self._caller,
+                max_output_tokens=limit,
+                prefixes=self._prefixes,
+            )
             async with aclosing(run.events()) as events:
                 async for event in events:
                     yield event
@@ -86,6 +97,7 @@ class _Run:
     trace: Trace
     caller: ModelCaller
     max_output_tokens: int
+    prefixes: PrefixPlanner | None = None
     tried: list[Tried] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     completed: Completed | None = None
@@ -157,15 +169,19 @@ class _Run:
                 self.errors.append(error)
 
     def request(self, deployment: Deployment) -> CompletionRequest:
-        """Return the call of `deployment`."""
+        """Return the call of `deployment`, marked where its provider is to cache the prompt."""
+        prompt = self.prepared.prompt
+        cache = self.prefixes.plan(deployment, prompt, question=self.prepared.question) if self.prefixes else NO_MARKS
+        self.trace.note(cache_marks=len(cache.after))
         return CompletionRequest(
             model=deployment.model,
-            prompt=self.prepared.prompt,
+            prompt=prompt,
             context=self.prepared.context,
             max_output_tokens=self.max_output_tokens,
             timeout_s=deployment.timeout_s,
             capabilities=deployment.capabilities,
             effort=deployment.effort,
+            cache=cache,
         )
 
     def released(self, event: ProviderEvent) -> str:

@@ -16,6 +16,7 @@ from ragopt.ports import AnswerCache
 from ragopt.prompt import build_prompt
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.meter import Meter
+from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cite import CitationChecker
@@ -52,7 +53,12 @@ def pipeline_over(
     known = prices or Prices()
     builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
     caller = caller_of(settings.resilience, prices=known, meter=meter)
-    answers = partial(GenerateWithFallback, caller=caller, max_output_tokens=settings.max_output_tokens)
+    answers = partial(
+        GenerateWithFallback,
+        caller=caller,
+        max_output_tokens=settings.max_output_tokens,
+        prefixes=PrefixPlanner(known),
+    )
     plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag)
     return Pipeline(
         rewrite=rewrite,

@@ -22,7 +22,7 @@ PACKAGE_ORDER = ("indexes", "ragopt", "eval", "tests")
 
 # Inside ragopt: a module may import what has a lower number, and its own group. The first prefix that fits counts.
 RAGOPT_LAYERS = (
-    *((f"ragopt.providers.{name}", 0) for name in ("protocol", "capabilities", "limits")),
+    *((f"ragopt.providers.{name}", 0) for name in ("protocol", "capabilities", "layout", "limits")),
     *(
         (f"ragopt.{name}", 0)
         for name in ("domain", "events", "results", "errors", "telemetry", "settings", "config", "tokens")

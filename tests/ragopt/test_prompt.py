@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from ragopt.domain import Turn
-from ragopt.prompt import build_prompt
+from ragopt.prompt import VERSION, build_prompt
 from ragopt.results import History
 from tests.fakes import context_of, passage
 
@@ -15,7 +16,8 @@ def test_the_stable_part_does_not_depend_on_the_question() -> None:
     one = build_prompt(context_of(passage("A."), question="First?"), History())
     two = build_prompt(context_of(passage("B."), question="Second?"), History(recent=(Turn("user", "x"),)))
     assert one.system == two.system
-    assert (one.version, two.history) == (two.version, (Turn("user", "x"),))
+    assert one.prefix_digest() == two.prefix_digest()
+    assert (one.version, two.text_of("history")) == (two.version, "x")
 
 
 def test_passages_are_numbered_as_they_are_cited() -> None:
@@ -54,3 +56,61 @@ def test_what_an_application_adds_stands_behind_the_rules() -> None:
     added = build_prompt(context, History(), instructions="Answer like a pirate.\u200b").system
     assert added.startswith(plain)
     assert added.endswith("\nAnswer like a pirate.")
+
+
+LONG = History(
+    summary=("- user: My budget is 400 euros.", "- user: We leave on 3 May.\u200b"),
+    recent=(
+        Turn("user", "Which train?"),
+        Turn("assistant", "The night train [1]."),
+        Turn("user", " "),
+        Turn("user", "Ok"),
+    ),
+    recalled=(Turn("user", "I cannot sleep sitting."),),
+)
+# The bytes that providers cache. A change of them makes every cached prompt of every customer be paid for again: if it
+# is meant, change `VERSION` too, and write down why.
+GOLDEN = ("answer-2", "e1d0759277e07309", "2832dea9ad2ffb6f")
+
+
+def prefix_bytes(end: int) -> bytes:
+    """Return what a provider compares of the long conversation's prompt up to a segment."""
+    prompt = build_prompt(context_of(passage("A.")), LONG, instructions="Be formal.")
+    return "\0".join(f"{segment.role}:{segment.text}" for segment in prompt.segments[: end + 1]).encode()
+
+
+def test_the_bytes_before_the_breakpoints_are_those_that_were_agreed() -> None:
+    """Rules and application, and the conversation behind them, byte for byte."""
+    prompt = build_prompt(context_of(passage("A.")), LONG, instructions="Be formal.")
+    stable, *_, last = prompt.breakpoints()
+    found = [hashlib.sha256(prefix_bytes(at)).hexdigest()[:16] for at in (stable, last)]
+    assert (VERSION, *found) == GOLDEN
+
+
+def test_parts_stand_in_the_order_in_which_they_change() -> None:
+    """What changes least comes first, and a breakpoint may follow the rules, the summary and each exchange."""
+    prompt = build_prompt(context_of(passage("A.")), LONG, instructions="Be formal.")
+    parts = [(segment.part, segment.role, segment.breakpoint) for segment in prompt.segments]
+    assert parts == [
+        ("rules", "system", False),
+        ("application", "system", True),
+        ("summary", "user", False),
+        ("summary", "user", True),
+        ("history", "user", False),
+        ("history", "assistant", True),
+        ("history", "user", True),
+        ("recalled", "user", False),
+        ("passages", "user", False),
+        ("question", "user", False),
+    ]
+    assert "\u200b" not in prompt.text_of("summary")
+
+
+def test_a_turn_s_prompt_begins_with_that_of_the_turn_before() -> None:
+    """While nothing is folded the conversation only grows at its end, whatever is asked and found."""
+    before = build_prompt(context_of(passage("A."), question="First?"), History(recent=LONG.recent[:2]))
+    said = (Turn("user", "First?"), Turn("assistant", "Yes [1]."))
+    after = build_prompt(context_of(passage("B."), question="Second?"), History(recent=(*LONG.recent[:2], *said)))
+    end = before.breakpoints()[-1]
+    assert before.prefix_digest(end) == after.prefix_digest(end)
+    assert end in after.breakpoints()

@@ -19,7 +19,7 @@ from ragopt.pipeline import NOTHING_FOUND
 from ragopt.results import Generated, Prepared
 from ragopt.settings.models import PriceSettings
 from ragopt.settings.money import BaselineSettings
-from tests.model_calls import CONTEXT, PROMPT
+from tests.model_calls import CONTEXT, HISTORY, PROMPT
 from tests.ragopt.money.questions import deployment
 
 PRICES = Prices()
@@ -137,7 +137,7 @@ class Size:
 def counted_for(size: Size, generated: Generated, *, times: int = 1) -> Savings | None:
     """Return the savings of an answer of a configured service, counted `times` times."""
     counter = SavingsCounter(BaselineSettings(), [WEAK, STRONG], prices=PRICES, document_tokens=size)
-    question = Question(CONTEXT.question, "t", history=(*PROMPT.history, Turn("user", "word " * 50)))
+    question = Question(CONTEXT.question, "t", history=(*HISTORY, Turn("user", "word " * 50)))
     prepared = Prepared(question, CONTEXT, PROMPT)
 
     async def run() -> Savings | None:

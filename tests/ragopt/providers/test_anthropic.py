@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,10 @@ from eval.stub import StubServer, serve_in_thread
 from ragopt.domain import Turn
 from ragopt.errors import IncompleteStream, ProviderRejected
 from ragopt.providers.anthropic import AnthropicProvider, _Reply, address, messages_of
-from ragopt.providers.protocol import Completed, Prompt
+from ragopt.providers.protocol import Completed
 from ragopt.providers.sdk import Head
 from ragopt.providers.usage import estimated_usage
-from tests.model_calls import ANSWER, KEY, PROMPT, call, collected, provider_for, text_of
+from tests.model_calls import ANSWER, KEY, PROMPT, call, collected, laid_out, provider_for, text_of
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,13 @@ def test_complete_needs_stop_reason_and_message_stop(stop: str | None, *, ended:
 
 
 def test_history_starts_with_the_user() -> None:
-    """The dialect wants a user's message first and no empty ones: such turns are left out, the rest stays in order."""
+    """The dialect wants a user's message first and no empty ones: such turns are left out, one role's go together."""
     turns = (Turn("assistant", "cut off"), Turn("user", "one"), Turn("assistant", " "), Turn("user", "two"))
-    prompt = Prompt(system="s", history=turns, user="three", version="v")
-    assert [message["content"] for message in messages_of(prompt)] == ["one", "two", "three"]
+    prompt = laid_out(system="s", history=(*turns, Turn("assistant", "ok")), user="three")
+    messages = messages_of(replace(call("m"), prompt=prompt))
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[0]["content"] == [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert [message["content"] for message in messages[1:]] == ["ok", "three"]
 
 
 def test_key_is_needed_at_the_providers_own_address() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import openai
 import pytest
@@ -12,10 +13,10 @@ from eval.stub import StubServer, serve_in_thread
 from ragopt.domain import Turn
 from ragopt.errors import ProviderRejected
 from ragopt.providers.openai import OpenAIProvider, messages_of
-from ragopt.providers.protocol import Completed, Prompt
+from ragopt.providers.protocol import Completed
 from ragopt.providers.sdk import LazyClient
 from ragopt.providers.usage import estimated_usage
-from tests.model_calls import ANSWER, PROMPT, call, collected, provider_for, text_of
+from tests.model_calls import ANSWER, PROMPT, call, collected, laid_out, provider_for, text_of
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_streams_deltas_then_completed(stub: StubServer) -> None:
 
 def test_messages_have_the_stable_part_first() -> None:
     """System, then the history in order, then the user's message: a prompt cache matches from the start."""
-    messages = messages_of(PROMPT)
+    messages = messages_of(call("m"))
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"] == PROMPT.system
     assert messages[-1]["content"] == PROMPT.user
@@ -93,5 +94,10 @@ def test_client_is_made_once_for_concurrent_calls(stub: StubServer) -> None:
 
 def test_history_goes_along_unchanged() -> None:
     """Turns of a conversation are sent as they were said."""
-    prompt = Prompt(system="s", history=(Turn("assistant", "a"), Turn("user", " b ")), user="c", version="v")
-    assert [message.get("content") for message in messages_of(prompt)] == ["s", "a", " b ", "c"]
+    prompt = laid_out(system="s", history=(Turn("assistant", "a"), Turn("user", " b ")), user="c")
+    assert [message.get("content") for message in messages_of(replace(call("m"), prompt=prompt))] == [
+        "s",
+        "a",
+        " b ",
+        "c",
+    ]

@@ -12,7 +12,7 @@ from tests.model_calls import PROMPT
 
 def test_estimate_counts_every_message() -> None:
     """System, history and user are all in the input, with a few tokens of format; the answer is the output."""
-    texts = [PROMPT.system, *(turn.content for turn in PROMPT.history), PROMPT.user]
+    texts = [segment.text for segment in PROMPT.segments]
     usage = estimated_usage(PROMPT, "Sixteen hours [1].")
     assert usage.input_tokens == sum(count_tokens(text) for text in texts) + 3 * len(texts) + 3
     assert usage.output_tokens == count_tokens("Sixteen hours [1].")
