@@ -88,12 +88,12 @@ class PrefixPlanner:
         stable = [at for at in places if prompt.segments[at].part in STABLE][-1:]
         later = [at for at in places if at not in stable]
         digests = digests_of(prompt.segments)
-        shared = self._lifetime(deployment, self._shared(scope, digests, stable, takes))
-        own = self._lifetime(deployment, self._continued(scope, digests, later, takes))
+        shared = self._lifetime(deployment, self._shared(scope, digests, stable=stable, takes=takes))
+        own = self._lifetime(deployment, self._continued(scope, digests, later=later, takes=takes))
         return CacheMarks(marks_of(prompt, takes, stable=(stable, shared), own=(later, own)), key)
 
     def _shared(
-        self, scope: Hashable, digests: Sequence[str], stable: Sequence[int], takes: Capabilities
+        self, scope: Hashable, digests: Sequence[str], *, stable: Sequence[int], takes: Capabilities
     ) -> Share | None:
         """Return how often the stable beginning is found, this call counted; None without one."""
         if not stable:
@@ -105,7 +105,7 @@ class PrefixPlanner:
         return share
 
     def _continued(
-        self, scope: Hashable, digests: Sequence[str], later: Sequence[int], takes: Capabilities
+        self, scope: Hashable, digests: Sequence[str], *, later: Sequence[int], takes: Capabilities
     ) -> Share | None:
         """Return how often a conversation's beginning is found by its next turn; None for a first turn."""
         if not later:
