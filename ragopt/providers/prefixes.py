@@ -84,37 +84,31 @@ class PrefixPlanner:
         key = "" if takes.prompt_caching == "cache_control" else self._key(scope, prompt, question)
         if not takes.cache_lifetimes_s:
             return CacheMarks(key=key)
-        places = prompt.breakpoints()
+        places = long_enough(prompt, takes)
         stable = [at for at in places if prompt.segments[at].part in STABLE][-1:]
         later = [at for at in places if at not in stable]
         digests = digests_of(prompt.segments)
-        shared = self._lifetime(deployment, self._shared(scope, digests, stable=stable, takes=takes))
-        own = self._lifetime(deployment, self._continued(scope, digests, later=later, takes=takes))
-        return CacheMarks(marks_of(prompt, takes, stable=(stable, shared), own=(later, own)), key)
+        shared = self._shared((scope, digests[stable[-1] + 1]), takes) if stable else None
+        own = self._continued(scope, [digests[at + 1] for at in later], takes) if later else None
+        lifetimes = {
+            **dict.fromkeys(stable, self._lifetime(deployment, shared)),
+            **dict.fromkeys(repeated(later, takes), self._lifetime(deployment, own)),
+        }
+        return CacheMarks(descending(lifetimes), key)
 
-    def _shared(
-        self, scope: Hashable, digests: Sequence[str], *, stable: Sequence[int], takes: Capabilities
-    ) -> Share | None:
-        """Return how often the stable beginning is found, this call counted; None without one."""
-        if not stable:
-            return None
-        name = (scope, digests[stable[-1] + 1])
+    def _shared(self, name: Hashable, takes: Capabilities) -> Share:
+        """Return how often a stable beginning is found, this call counted."""
         share = self._share(name)
         share.add(self._age(name), takes.cache_lifetimes_s)
         self._see(name)
         return share
 
-    def _continued(
-        self, scope: Hashable, digests: Sequence[str], *, later: Sequence[int], takes: Capabilities
-    ) -> Share | None:
-        """Return how often a conversation's beginning is found by its next turn; None for a first turn."""
-        if not later:
-            return None
+    def _continued(self, scope: Hashable, digests: Sequence[str], takes: Capabilities) -> Share:
+        """Return how often a conversation's beginning is found by its next turn, this call counted."""
         share = self._share((scope, "conversation"))
-        names = [(scope, digests[at + 1]) for at in later]
-        ages = [age for name in names[:-1] if (age := self._age(name)) is not None]
+        ages = [age for digest in digests[:-1] if (age := self._age((scope, digest))) is not None]
         share.add(min(ages, default=None), takes.cache_lifetimes_s)
-        self._see(names[-1])
+        self._see((scope, digests[-1]))
         return share
 
     def _lifetime(self, deployment: Deployment, share: Share | None) -> int | None:
@@ -187,30 +181,26 @@ def drop_oldest(kept: OrderedDict[K, V]) -> None:
         kept.popitem(last=False)
 
 
-def marks_of(
-    prompt: Prompt,
-    takes: Capabilities,
-    *,
-    stable: tuple[Sequence[int], int | None],
-    own: tuple[Sequence[int], int | None],
-) -> dict[int, int]:
-    """Return the places to mark with their lifetimes: places that may be, and the lifetime that pays, None for none.
+def long_enough(prompt: Prompt, takes: Capabilities) -> list[int]:
+    """Return the places of breakpoints up to which the prompt has the model's shortest prefix, ascending."""
+    places = prompt.breakpoints()
+    texts = [segment.text for segment in prompt.segments[: places[-1] + 1]] if places else []
+    ends = list(accumulate(count_tokens_batch(texts)))
+    return [at for at in places if ends[at] >= takes.min_cache_tokens]
 
-    None is below the model's shortest prefix. Where older marks are not found from a newer one, the latest of them
-    are marked again: what was written then is read now. A longer lifetime never stands behind a shorter one.
+
+def repeated(places: Sequence[int], takes: Capabilities) -> Sequence[int]:
+    """Return the places of a conversation to mark: the last, and those before it where they are not found from it.
+
+    What was written at them is read then; where nothing was, they cost nothing, for the last is written anyway.
     """
-    places, lifetime = own
-    repeated = 1 if takes.cache_lookback else takes.cache_marks - 1
-    marks = dict.fromkeys(places[-repeated:], lifetime) if lifetime else {}
-    if stable[1]:
-        marks |= dict.fromkeys(stable[0], stable[1])
-    if not marks:
-        return {}
-    ends = list(accumulate(count_tokens_batch([segment.text for segment in prompt.segments[: max(marks) + 1]])))
-    long_enough = {at: life for at, life in sorted(marks.items()) if life and ends[at] >= takes.min_cache_tokens}
-    longest = takes.cache_lifetimes_s[-1]
+    return places[-1:] if takes.cache_lookback else places[-(takes.cache_marks - 1) :]
+
+
+def descending(lifetimes: Mapping[int, int | None]) -> dict[int, int]:
+    """Return the places with a lifetime, in order, none with a longer one than those before: providers refuse that."""
     found: dict[int, int] = {}
-    for at, life in long_enough.items():
-        longest = min(longest, life)
-        found[at] = longest
+    for at, lifetime in sorted(lifetimes.items()):
+        if lifetime is not None:
+            found[at] = min(lifetime, *found.values()) if found else lifetime
     return found
