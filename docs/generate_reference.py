@@ -19,6 +19,7 @@ from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
+from ragopt.settings.traffic import LimitSettings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -97,6 +98,13 @@ The `[routing]` table of `ragopt.toml`, the `[[routes]]` entries, and what `when
 [Routing](routing.md).
 """
 
+LIMITS_TEXT = """\
+## Limit fields
+
+The `[limits]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_LIMITS`, two
+underscores and its name in capitals. See [Keys and tenants](keys-and-tenants.md#rate-limits).
+"""
+
 COLLECTIONS_TEXT = """\
 ## Collection fields
 
@@ -127,6 +135,7 @@ command prints what a program can read.
 | `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
 | `ragopt keys create … [--team T] [--feature F] [--trusted-labels]` | make a key that pins or vouches for labels |
 | `ragopt keys create … [--tier-floor T] [--tier-ceiling T]` | make a key whose routes stay within tiers |
+| `ragopt keys create … [--rpm N] [--tpm N]` | make a key with limits per minute of its own |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt migrate [--data-dir D] [--json]` | copy an embedded data dir to the servers that the settings name |
@@ -171,6 +180,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
         ROUTING_TEXT,
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
+        LIMITS_TEXT,
+        table(("field", "default", "meaning"), field_rows(LimitSettings)),
         COLLECTIONS_TEXT,
         table(("field", "default", "meaning"), field_rows(CollectionSettings)),
         ERRORS_TEXT,

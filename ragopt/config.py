@@ -37,6 +37,7 @@ from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.settings.routing import RouteSettings, RoutingSettings
+from ragopt.settings.traffic import LimitSettings
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -120,6 +121,9 @@ class Settings(BaseSettings):
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
     routing: RoutingSettings = Field(
         default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"
+    )
+    limits: LimitSettings = Field(
+        default=LimitSettings(), description="`[limits]`: what each key may ask for, and how much may wait"
     )
     routes: tuple[RouteSettings, ...] = Field(
         default=(), description="`[[routes]]`: rules, the first that matches decides"

@@ -12,7 +12,9 @@ RagoptError
 │   └── MissingScope
 ├── NotFound
 ├── IdempotencyConflict       the same key with another body, or still running
-├── Overloaded                no permit within the time a caller waits
+├── Overloaded                no place, or no room in the line for one
+│   └── Draining              the service is about to stop
+├── RateLimited               the key's requests or tokens per minute are used up
 ├── DeadlineExceeded
 ├── BudgetSpent               what the call may cost does not fit a USD budget
 │   ├── BudgetUnreachable     Redis does not answer: no money is spent that cannot be counted
@@ -43,9 +45,13 @@ WhenSpent: TypeAlias = Literal["cheaper_tier", "cached_only", "refuse", "extract
 
 
 class RagoptError(Exception):
-    """Base of every error of the service; `code` is stable and machine readable."""
+    """Base of every error of the service; `code` is stable and machine readable.
+
+    retry_after_s: in how many seconds another try may work, None where that is not known.
+    """
 
     code = "internal_error"
+    retry_after_s: float | None = None
 
     @property
     def detail(self) -> str:
@@ -120,9 +126,29 @@ class IdempotencyConflict(RagoptError):
 
 
 class Overloaded(RagoptError):
-    """No permit came free within the time a caller waits."""
+    """No place came free within the time a caller waits, or too many wait already."""
 
     code = "overloaded"
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Draining(Overloaded):
+    """The service is about to stop: it takes no new work, and ends what did not end in time."""
+
+    code = "draining"
+
+
+class RateLimited(RagoptError):
+    """The key's requests or tokens per minute are used up."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(RagoptError):

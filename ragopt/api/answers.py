@@ -14,8 +14,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from indexes.errors import IndexingError
-from ragopt.api.limits import each_until, until, while_connected
+from ragopt.api.admission import class_of
+from ragopt.api.limits import while_connected
 from ragopt.api.problems import problem_of
+from ragopt.api.rates import likely_tokens, settle_rate, within_rate
 from ragopt.api.rendering import answer_json, citation_json, context_json, passage_json, usage_json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
@@ -45,7 +47,7 @@ router = APIRouter(
 async def take_permit(request: Request) -> AsyncIterator[None]:
     """Hold one place among the running questions until the last byte of the response is out."""
     running(request).lifetime.refuse_new_work()
-    async with running(request).questions.permit():
+    async with running(request).questions.permit(class_of(request)):
         yield
 
 
@@ -56,7 +58,8 @@ PERMIT = Depends(take_permit)
 class Asked:
     """A question that may be answered, until when on the loop's clock, and where its answer is remembered.
 
-    conversation: as it was loaded.
+    conversation: as it was loaded. tokens_taken: of the key's limit per minute, until it is known how many the answer
+    used.
     """
 
     question: Question
@@ -64,13 +67,15 @@ class Asked:
     ends: float
     trace: Trace
     conversation: Conversation = NEW
+    tokens_taken: int = 0
 
 
 @router.post("/context", dependencies=[PERMIT], responses={200: {"model": ContextResponse}})
 async def context(request: Request, body: ContextRequest, caller: QueryCaller) -> Response:
     """Retrieve and pack the passages for a question; no model is called."""
     shared, trace, ends = running(request), trace_of(request), deadline(request)
-    async with while_connected(request.receive), until(ends):
+    async with while_connected(request.receive), shared.lifetime.until(ends):
+        await within_rate(request, caller)
         await refuse_long(body.question, limit_tokens=shared.service.settings.max_question_tokens)
         question = Question(
             text=body.question,
@@ -93,7 +98,7 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
 async def answer(request: Request, body: AnswerRequest) -> Response:
     """Answer a question from the collection's documents, with checked citations; `stream` for server-sent events."""
     shared = running(request)
-    async with while_connected(request.receive), until(deadline(request)):
+    async with while_connected(request.receive), shared.lifetime.until(deadline(request)):
         asked = await understood(request, body)
         events = shared.service.pipeline.answer(asked.question, trace=asked.trace)
         if not body.stream:
@@ -109,7 +114,8 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
 
     instructions: the application's own system message.
 
-    Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`, `BudgetSpent`.
+    Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`, `RateLimited`,
+    `BudgetSpent`.
     """
     shared, trace = running(request), trace_of(request)
     settings = shared.service.settings
@@ -131,8 +137,9 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
         await asyncio.gather(guessed, return_exceptions=True)
     question = question_of(body, caller, kept=kept, settings=settings)
     question = replace(question, instructions=instructions)
+    taken = await within_rate(request, caller, tokens=likely_tokens(question))
     await shared.service.accounts.meter.check(question)
-    return Asked(question, body.conversation_id, deadline(request), trace, kept)
+    return Asked(question, body.conversation_id, deadline(request), trace, kept, tokens_taken=taken)
 
 
 async def conversation(
@@ -224,9 +231,10 @@ async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shar
 
 
 async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
-    """Write the answer down in the ledger and in its conversation. Raises: `StateUnavailable`."""
+    """Write the answer down: in the ledger, the key's limits and its conversation. Raises: `StateUnavailable`."""
     shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
+    settle_rate(shared.service.rates, asked.question.key_id, whole.usage, taken=asked.tokens_taken)
     await remember(whole, asked, shared)
 
 
@@ -255,7 +263,7 @@ async def answer_events(
         yield encode_event("meta", meta)
         yield wire(first, asked)
         try:
-            async for event in each_until(asked.ends, rest):
+            async for event in shared.lifetime.each_until(asked.ends, rest):
                 yield await told(event, asked, shared)
         except Exception as error:  # noqa: BLE001 - the edge: a stream has no status left, its last event tells
             yield error_event(error, asked.trace)

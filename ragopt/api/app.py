@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from ragopt.api import answers, chat, conversations, documents, health, ingest, stats
+from ragopt.api.admission import Admission, Line, Work
 from ragopt.api.jobs import JobRunner
-from ragopt.api.limits import Admission, BodyLimit
+from ragopt.api.limits import BodyLimit
 from ragopt.api.page import route as page
 from ragopt.api.problems import HANDLED, answer_with_problem
 from ragopt.api.request_log import RequestLog
@@ -43,9 +44,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with open_service() as service, JobRunner(service.jobs, service.library) as jobs:
-            questions, ingests = (
-                Admission(settings.max_concurrent_requests, wait_s=settings.queue_wait_s) for _ in range(2)
-            )
+            questions, ingests = (Admission(settings.max_concurrent_requests, lines(settings)) for _ in range(2))
             yield {"running": Running(service, questions, ingests, jobs=jobs, lifetime=shared_lifetime)}
 
     app = FastAPI(
@@ -69,3 +68,14 @@ def create_app(
     for part in (ingest, documents, answers, chat, conversations, stats, health, page):
         app.include_router(part.router)
     return app
+
+
+def lines(settings: Settings) -> dict[Work, Line]:
+    """Return how many of each class of work may run and wait, and how long."""
+    places, limits = settings.max_concurrent_requests, settings.limits
+    return {
+        "interactive": Line(places, limits.interactive_queue, settings.queue_wait_s),
+        "background": Line(
+            max(1, int(places * limits.background_share)), limits.background_queue, limits.background_wait_s
+        ),
+    }

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from indexes.records import IngestResult
 from ragopt.api.problems import problem_of_documents
+from ragopt.api.rates import within_rate
 from ragopt.api.rendering import Json, ingest_json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
@@ -64,6 +65,7 @@ PERMIT = Depends(take_permit)
 )
 async def ingest(request: Request, caller: IngestCaller) -> Response:
     """Store documents; with `wait` false in the background. `Idempotency-Key` makes a repetition harmless."""
+    await within_rate(request, caller)
     shared = running(request)
     limit = shared.service.settings.max_document_bytes
     with trace_of(request).stage("load"):

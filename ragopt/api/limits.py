@@ -1,4 +1,4 @@
-"""What one caller may take: body bytes, a place among the running questions, time."""
+"""What one caller may take: body bytes, and nothing more once it has hung up."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragopt.api.problems import stalled, too_large
-from ragopt.errors import DeadlineExceeded, Overloaded
 
 # A body over its limit is read to its end before the 413, within these bounds: closing a socket
 # with unread bytes resets the connection, and the caller would see that instead of the answer.
@@ -21,8 +20,6 @@ DRAIN_BYTES: Final = 256 * 1024 * 1024
 DRAIN_S: Final = 5.0
 # A caller that sends no byte of its body for this long loses its place to others.
 BODY_STALL_S: Final = 30.0
-
-Item = TypeVar("Item")
 
 
 class BodyLimit:
@@ -92,52 +89,6 @@ def declared_length(scope: Scope) -> int:
     """Return the Content-Length of a request; 0 where there is none or it is no number."""
     declared = Headers(scope=scope).get("content-length", "")
     return int(declared) if declared.isascii() and declared.isdigit() else 0
-
-
-class Admission:
-    """A bounded number of permits; a caller waits for one a bounded time."""
-
-    def __init__(self, permits: int, *, wait_s: float) -> None:
-        self._permits = asyncio.Semaphore(permits)
-        self._wait_s = wait_s
-
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
-        """Hold one permit for the block. Raises: `Overloaded` if none came free in time."""
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._permits.acquire()
-        except TimeoutError as error:
-            raise Overloaded(f"No place came free within {self._wait_s:g} s; try again.") from error
-        try:
-            yield
-        finally:
-            self._permits.release()
-
-
-@asynccontextmanager
-async def until(ends: float) -> AsyncIterator[None]:
-    """Cancel the block at `ends`, seconds of the event loop's clock. Raises: `DeadlineExceeded`."""
-    limit = asyncio.timeout_at(ends)
-    try:
-        async with limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise DeadlineExceeded("The request ran out of its total time.") from error
-
-
-async def each_until(ends: float, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
-    """Yield what `items` yields until the loop's clock says `ends`. Raises: `DeadlineExceeded`."""
-    # A timeout around the whole loop would also fire inside whatever the consumer awaits.
-    while True:
-        async with until(ends):
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
-        yield item
 
 
 @asynccontextmanager

@@ -70,6 +70,10 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.NotFound: Kind(HTTPStatus.NOT_FOUND, "Not found"),
         service.IdempotencyConflict: Kind(HTTPStatus.CONFLICT, "The Idempotency-Key is in use"),
         service.Overloaded: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is at its limit", {"Retry-After": "1"}),
+        service.Draining: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down", {"Retry-After": "1"}),
+        service.RateLimited: Kind(
+            HTTPStatus.TOO_MANY_REQUESTS, "The rate limit of the key is reached", {"Retry-After": "1"}
+        ),
         service.DeadlineExceeded: Kind(HTTPStatus.GATEWAY_TIMEOUT, "The request took too long"),
         service.BudgetSpent: Kind(HTTPStatus.PAYMENT_REQUIRED, "The budget is spent"),
         service.BudgetUnreachable: Kind(
@@ -198,8 +202,8 @@ def problem_of(error: Exception) -> Problem:
 
 
 def headers_of(error: Exception, kind: Kind) -> Mapping[str, str]:
-    """Return the kind's headers; Retry-After, where it has one, in whole seconds as the provider said it."""
-    told_s = error.retry_after_s if isinstance(error, service.ProviderError) else None
+    """Return the kind's headers; Retry-After, where it has one, in whole seconds as the error says."""
+    told_s = error.retry_after_s if isinstance(error, service.RagoptError) else None
     if told_s is None or "Retry-After" not in kind.headers:
         return kind.headers
     return {**kind.headers, "Retry-After": str(max(1, math.ceil(told_s)))}

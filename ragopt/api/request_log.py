@@ -49,14 +49,15 @@ class RequestLog:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         trace = Trace(accepted_id(Headers(scope=scope).get("x-request-id")))
-        scope.setdefault("state", {})["trace"] = trace
+        headers = {"X-Request-Id": trace.request_id}
+        scope.setdefault("state", {}).update(trace=trace, response_headers=headers)
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = trace.request_id
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         self._lifetime.open_requests += 1
@@ -83,6 +84,11 @@ def accepted_id(sent: str | None) -> str:
 def trace_of(request: Request) -> Trace:
     """Return the trace that `RequestLog` opened for this request."""
     return cast("Trace", request.state.trace)
+
+
+def response_headers(request: Request) -> dict[str, str]:
+    """Return the headers that every response to the request will have, an error's too; add to them."""
+    return cast("dict[str, str]", request.state.response_headers)
 
 
 def request_fields(scope: Scope, trace: Trace, status: int) -> Fields:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from ragopt.api.admission import Admission
 from ragopt.api.jobs import JobRunner
-from ragopt.api.limits import Admission
-from ragopt.errors import Overloaded
+from ragopt.errors import DeadlineExceeded, Draining
 
 if TYPE_CHECKING:
     from ragopt.wiring import Service
@@ -21,6 +24,8 @@ KNOWN_TENANTS = 1024
 # Files parsed at once, each in a process that may take a core and a gigabyte; in threads of their own,
 # so that a hostile file holds up no question.
 PARSERS = 2
+
+Item = TypeVar("Item")
 
 
 class KnownTenants:
@@ -48,15 +53,58 @@ def digest(secret: str) -> bytes:
 
 @dataclass(slots=True)
 class Lifetime:
-    """Whether the service still takes new work, and how many requests it works on; a drain is never taken back."""
+    """Whether the service still takes new work, and how many requests it works on; a drain is never taken back.
+
+    ended: whether the time of the drain is over as well.
+    """
 
     draining: bool = False
     open_requests: int = 0
+    ended: bool = False
+    _limits: set[asyncio.Timeout] = field(default_factory=set)
 
     def refuse_new_work(self) -> None:
-        """Return while new work is taken. Raises: `Overloaded` during a drain."""
+        """Return while new work is taken. Raises: `Draining` during a drain."""
         if self.draining:
-            raise Overloaded("The service is shutting down; try again.")
+            raise Draining("The service is shutting down; try again.")
+
+    def end(self) -> None:
+        """End every block under `until` at once: the time of the drain is over."""
+        self.ended = True
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def until(self, ends: float) -> AsyncIterator[None]:
+        """Cancel the block at `ends`, seconds of the event loop's clock, or at the end of a drain.
+
+        Raises: `DeadlineExceeded`; `Draining` at the end of a drain.
+        """
+        limit = asyncio.timeout_at(asyncio.get_running_loop().time() if self.ended else ends)
+        self._limits.add(limit)
+        try:
+            async with limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            if self.ended:
+                raise Draining("The service shut down before the end of the answer; ask again.") from error
+            raise DeadlineExceeded("The request ran out of its total time.") from error
+        finally:
+            self._limits.discard(limit)
+
+    async def each_until(self, ends: float, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
+        """Yield what `items` yields until the loop's clock says `ends`. Raises: `DeadlineExceeded`, `Draining`."""
+        # A timeout around the whole loop would also fire inside whatever the consumer awaits.
+        while True:
+            async with self.until(ends):
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            yield item
 
 
 @dataclass(frozen=True, slots=True)

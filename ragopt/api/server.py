@@ -23,7 +23,8 @@ class DrainingServer(uvicorn.Server):
 
     On the first SIGTERM or SIGINT `lifetime.draining` is set, which turns readiness off and refuses
     new work while the socket stays open, so that a load balancer gets an answer rather than a
-    refused connection. It closes when no request is open or `drain_s` is over, or at a second SIGINT.
+    refused connection. It closes when no request is open or `drain_s` is over, or at a second SIGINT; what is
+    open then ends with the problem `draining`.
     """
 
     def __init__(
@@ -59,7 +60,11 @@ class DrainingServer(uvicorn.Server):
         if not self._lifetime.draining:
             self._lifetime.draining = True
             self._drain_ends = now + self._drain_s
-        return self._lifetime.open_requests == 0 or now >= self._drain_ends or self.force_exit
+        over = now >= self._drain_ends or self.force_exit
+        if over:
+            # Each open stream has time for one last event, and every other request for a problem.
+            self._lifetime.end()
+        return over or self._lifetime.open_requests == 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain. The signal is not raised again afterwards, which would replace exit code 0."""

@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--tier-floor", choices=TIER_RANK, default="simple", help="no route starts in a lower tier")
     create.add_argument("--tier-ceiling", choices=TIER_RANK, default="complex", help="no route goes above this tier")
+    create.add_argument("--rpm", type=int, help="requests per minute, 0: no limit (default: what [limits] says)")
+    create.add_argument("--tpm", type=int, help="tokens per minute, 0: no limit (default: what [limits] says)")
     listing = action("list", "list the keys", example="ragopt keys list")
     listing.add_argument("--tenant", help="the keys of one tenant only")
     revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
@@ -70,7 +72,10 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
         scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
         tiers = (arguments.tier_floor, arguments.tier_ceiling)
         pins = Pins(arguments.team, arguments.feature, arguments.trusted_labels)
-        key, plain = await keys.create(arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers)
+        rates = (arguments.rpm, arguments.tpm)
+        key, plain = await keys.create(
+            arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers, rates=rates
+        )
     if arguments.json:
         say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
         return
@@ -114,6 +119,8 @@ def key_json(key: ApiKey) -> dict[str, object]:
         "trusted_labels": key.trusted_labels,
         "tier_floor": key.tier_floor,
         "tier_ceiling": key.tier_ceiling,
+        "rpm": key.rpm,
+        "tpm": key.tpm,
     }
 
 

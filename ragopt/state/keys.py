@@ -43,7 +43,8 @@ class ApiKey:
 
     team, feature: pinned, so that no request of the key is counted elsewhere; None: the request may say.
     trusted_labels: whether the program that holds the key vouches for the labels it sends.
-    tier_floor, tier_ceiling: the tiers that its routes stay within.
+    tier_floor, tier_ceiling: the tiers that its routes stay within. rpm, tpm: requests and tokens per minute, 0 for
+    no limit, None for what `[limits]` says.
     """
 
     id: str
@@ -57,6 +58,8 @@ class ApiKey:
     trusted_labels: bool = False
     tier_floor: Tier = "simple"
     tier_ceiling: Tier = "complex"
+    rpm: int | None = None
+    tpm: int | None = None
 
     def labels(self, said: Mapping[str, str]) -> dict[str, str]:
         """Return the labels of a request that said these: what the key pins wins."""
@@ -120,12 +123,14 @@ class KeyStore:
         expires_at: float | None = None,
         pins: Pins | None = None,
         tiers: tuple[Tier, Tier] = ALL_TIERS,
+        rates: tuple[int | None, int | None] = (None, None),
     ) -> tuple[ApiKey, str]:
         """Return a new key and its plain text, which is kept nowhere.
 
         Raises: `InvalidRequest` for a tenant, name or pinned label that is empty, over 128 characters or
-        not printable, for no or unknown scopes, for an `expires_at` that is not in the future, and for
-        `tiers`, floor and ceiling, whose floor is above the ceiling.
+        not printable, for no or unknown scopes, for an `expires_at` that is not in the future, for
+        `tiers`, floor and ceiling, whose floor is above the ceiling, and for a negative one of `rates`,
+        requests and tokens per minute.
         """
         created_at = self._now()
         tenant, name = valid_name("tenant", tenant), valid_name("name", name)
@@ -134,8 +139,10 @@ class KeyStore:
             raise InvalidRequest("expires_at: must be a time in the future, in Unix seconds")
         if TIER_RANK[tiers[0]] > TIER_RANK[tiers[1]]:
             raise InvalidRequest(f"tier_floor: {tiers[0]} is above the tier_ceiling, {tiers[1]}")
+        if any(rate is not None and rate < 0 for rate in rates):
+            raise InvalidRequest("rpm, tpm: must not be negative; 0 is no limit")
         while True:
-            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned, *tiers)
+            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned, *tiers, *rates)
             plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
             with redis_errors():
                 if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
@@ -181,7 +188,11 @@ class KeyStore:
         if not secret.strip():
             raise InvalidRequest("a trusted key must not be blank")
         # The operator's own: whoever holds it may do everything, so its labels are believed.
-        key = ApiKey(key_id, tenant, key_id, frozenset(SCOPES), self._now(), None, trusted_labels=True)
+        # `[limits]` holds for the bootstrap key; the command line of the same data dir is the operator.
+        rate = 0 if key_id == LOCAL_ID else None
+        key = ApiKey(
+            key_id, tenant, key_id, frozenset(SCOPES), self._now(), None, trusted_labels=True, rpm=rate, tpm=rate
+        )
         self._trusted.append(KeyRecord(key, digest_of(secret)))
 
     async def _record(self, key_id: str) -> KeyRecord | None:
@@ -251,6 +262,8 @@ def record_to_json(record: KeyRecord) -> str:
             "trusted_labels": key.trusted_labels,
             "tier_floor": key.tier_floor,
             "tier_ceiling": key.tier_ceiling,
+            "rpm": key.rpm,
+            "tpm": key.tpm,
             "digest": record.digest,
         }
     )
@@ -269,8 +282,10 @@ def record_from_json(stored: bytes | str) -> KeyRecord:
         team=fields.get("team"),
         feature=fields.get("feature"),
         trusted_labels=fields.get("trusted_labels", False),
-        # Keys of older versions have no tiers.
+        # Keys of older versions have no tiers and no limits.
         tier_floor=fields.get("tier_floor", "simple"),
         tier_ceiling=fields.get("tier_ceiling", "complex"),
+        rpm=fields.get("rpm"),
+        tpm=fields.get("tpm"),
     )
     return KeyRecord(key, fields["digest"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +25,7 @@ from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
 from ragopt.state.keys import KeyStore
 from ragopt.state.locks import commit_lock_for
+from ragopt.state.rates import RateLimiter
 from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
 from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_cache, opened_library, redis_address
@@ -46,6 +47,7 @@ class Service:
     jobs: Jobs
     idempotency: Idempotency
     accounts: Accounts
+    rates: RateLimiter
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -102,6 +104,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             jobs=Jobs(redis),
             idempotency=Idempotency(redis),
             accounts=accounts,
+            rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             ping_state=partial(ping_redis, redis),
         )
 

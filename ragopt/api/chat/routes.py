@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from ragopt.api.answers import PERMIT, Asked, deadline, finished, kept, understood, unexpected
 from ragopt.api.chat.rendering import DONE, Completion, event
 from ragopt.api.chat.wire import MODEL_PREFIX, ChatRequest, ModelList, ModelOut
-from ragopt.api.limits import each_until, until, while_connected
+from ragopt.api.limits import while_connected
 from ragopt.api.problems import problem_of
 from ragopt.api.rendering import answer_json
 from ragopt.api.running import Running, running
@@ -32,7 +32,7 @@ CREATED = 0
 async def chat_completions(request: Request, body: ChatRequest) -> Response:
     """Answer the last user message from the documents, in OpenAI's format; our own fields ride under `ragopt`."""
     shared = running(request)
-    async with while_connected(request.receive), until(deadline(request)):
+    async with while_connected(request.receive), shared.lifetime.until(deadline(request)):
         asked = await understood(request, body.question(), instructions=body.instructions)
         completion = completion_of(request, body, asked)
         events = shared.service.pipeline.answer(asked.question, trace=asked.trace)
@@ -100,7 +100,7 @@ async def chunks(
     async with aclosing(events):
         yield completion.opening()
         try:
-            async for item in each_until(asked.ends, events):
+            async for item in shared.lifetime.each_until(asked.ends, events):
                 yield await told(completion, body, item, asked=asked, shared=shared)
         except Exception as error:  # noqa: BLE001 - the edge: a stream has no status left, its last event tells
             unexpected(error, asked.trace)

@@ -42,6 +42,7 @@ from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
 from ragopt.state.ledger import DaySums
+from ragopt.state.rates import RateLimit, Taken
 from ragopt.telemetry import Trace
 from tests.fakes import context_of, passage
 
@@ -375,6 +376,29 @@ class FakeMeter:
 
 
 @dataclass
+class FakeRates:
+    """The limits of each key, none of which comes back; remembers what was taken and settled."""
+
+    taken: list[Taken] = field(default_factory=list)
+    settled: list[tuple[str, int, int]] = field(default_factory=list)
+    left: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    async def take(self, key_id: str, limit: RateLimit, *, tokens: int = 0) -> Taken:
+        """Take one request and the tokens if they are there."""
+        requests, left = self.left.get(key_id, (limit.rpm, limit.tpm))
+        allowed = (limit.rpm == 0 or requests >= 1) and (limit.tpm == 0 or left >= tokens)
+        if allowed:
+            requests, left = requests - 1, left - tokens
+        self.left[key_id] = (requests, left)
+        self.taken.append(Taken(limit, allowed, requests, left, tokens, shared=True))
+        return self.taken[-1]
+
+    def settle(self, key_id: str, *, taken: int, used: int) -> None:
+        """Note what was settled."""
+        self.settled.append((key_id, taken, used))
+
+
+@dataclass
 class FakeCosts:
     """A watch that notes which tenants it saw."""
 
@@ -406,6 +430,7 @@ class FakeService:
     jobs: FakeJobs = field(default_factory=FakeJobs)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    rates: FakeRates = field(default_factory=FakeRates)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def readiness(self) -> dict[str, str]:
@@ -414,8 +439,8 @@ class FakeService:
 
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
-        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, self.accounts)
-        for part in kept:
+        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
+        for part in (*kept, self.accounts, self.rates):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 

@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from ragopt.api.limits import Admission, LimitedBody, each_until, until, while_connected
+from ragopt.api.limits import LimitedBody, while_connected
+from ragopt.api.running import Lifetime
 from ragopt.config import Settings
-from ragopt.errors import DeadlineExceeded, Overloaded
+from ragopt.errors import DeadlineExceeded
 from tests.ragopt.api.fakes import FakeService, Served, eventually, served
 
 QUESTION = {"question": "Is the sky blue?"}
@@ -121,33 +122,16 @@ def test_stream_holds_its_place_until_its_end() -> None:
         eventually(lambda: http.post("/context", QUESTION).is_success)
 
 
-def test_permits_are_given_back_on_failure() -> None:
-    """A block that raises gives its permit back."""
-
-    async def scenario() -> None:
-        admission = Admission(1, wait_s=0)
-        for _ in range(2):
-            with pytest.raises(ValueError, match="inside"):
-                async with admission.permit():
-                    raise ValueError("inside")
-        async with admission.permit():
-            with pytest.raises(Overloaded):
-                async with admission.permit():
-                    pass
-
-    asyncio.run(scenario())
-
-
 def test_deadline_turns_into_its_own_error() -> None:
     """A block that runs over its deadline is cancelled; a timeout of its own passes through unchanged."""
 
     async def scenario() -> None:
         now = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):
-            async with until(now + 0.01):
+            async with Lifetime().until(now + 0.01):
                 await asyncio.sleep(30)
         with pytest.raises(TimeoutError):
-            async with until(now + 30):
+            async with Lifetime().until(now + 30):
                 raise TimeoutError
 
     asyncio.run(scenario())
@@ -164,7 +148,7 @@ def test_deadline_holds_between_items_only() -> None:
     seen = []
 
     async def scenario() -> None:
-        async for item in each_until(asyncio.get_running_loop().time() + 0.02, items()):
+        async for item in Lifetime().each_until(asyncio.get_running_loop().time() + 0.02, items()):
             await asyncio.sleep(0.05)
             seen.append(item)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from ragopt.api.server import listening_socket, url_of
+from ragopt.config import Settings
 from tests.ragopt.api.fakes import FakeService, Served, eventually, served
 
 QUESTION = {"question": "Is the sky blue?"}
@@ -49,10 +51,30 @@ def test_new_work_is_refused_while_draining() -> None:
         http.server.handle_exit(15, None)
         eventually(lambda: http.lifetime.draining)
         refused = http.post("/answer", QUESTION)
-        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         service.pipeline.gate.set()
         thread.join(10)
     assert len(service.pipeline.asked) == 1
+
+
+def test_what_does_not_end_in_time_is_told_so() -> None:
+    """When the drain's time is over, an open stream ends with the error event `draining`, other requests with a 503."""
+    service = FakeService(settings=Settings(drain_s=0.2))
+    service.pipeline.gate = threading.Event()
+    with served(service) as http, http.client() as client:
+        with client.stream("POST", "/answer", json={**QUESTION, "stream": True}) as stream:
+            lines = stream.iter_lines()
+            while "delta" not in next(lines):
+                continue
+            thread, answers = begin(http, "/context")
+            http.server.handle_exit(15, None)
+            rest = list(lines)
+        thread.join(10)
+    problem = json.loads(rest[rest.index("event: error") + 1].removeprefix("data: "))
+    assert (problem["code"], problem["status"]) == ("draining", 503)
+    assert not any(line.startswith("event: ") for line in rest[rest.index("event: error") + 1 :])
+    assert [(item.status_code, item.json()["code"]) for item in answers] == [(503, "draining")]
+    assert service.pipeline.closed.is_set()
 
 
 def test_port_in_use_is_an_error() -> None:

@@ -145,11 +145,12 @@ def test_keys_work_without_a_service(tmp_path: Path) -> None:
     listed = ragopt("keys", "list", cwd=tmp_path)
     assert key["id"] in listed.stdout
     assert key["key"] not in listed.stdout
-    pins = ("--team", "hr", "--feature", "chat", "--trusted-labels")
+    pins = ("--team", "hr", "--feature", "chat", "--trusted-labels", "--rpm", "60", "--tpm", "0")
     pinned = ragopt("keys", "create", "--tenant", "acme", "--name", "bot", *pins, "--json", cwd=tmp_path)
     bot = json.loads(pinned.stdout)["id"]
     known = {item["id"]: item for item in json.loads(ragopt("keys", "list", "--json", cwd=tmp_path).stdout)}
     assert [known[bot][name] for name in ("team", "feature", "trusted_labels")] == ["hr", "chat", True]
+    assert [(known[made]["rpm"], known[made]["tpm"]) for made in (bot, key["id"])] == [(60, 0), (None, None)]
     assert [known[key["id"]][name] for name in ("team", "feature", "trusted_labels")] == [None, None, False]
     for made in (bot, key["id"]):
         assert ragopt("keys", "revoke", made, cwd=tmp_path).returncode == 0

@@ -282,3 +282,19 @@ def test_a_key_of_an_older_version_has_every_tier() -> None:
     )
     key = record_from_json(stored).key
     assert (key.tier_floor, key.tier_ceiling) == ("simple", "complex")
+
+
+def test_a_key_carries_its_limits(redis_url: str) -> None:
+    """Requests and tokens per minute, none unless said; the operator's own command line has no limit."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"))
+        store.trust_local("local")
+        _, limited = await store.create("acme", "chat", scopes=["query"], rates=(60, 0))
+        _, other = await store.create("acme", "other", scopes=["query"])
+        keys = [await store.authenticate(secret) for secret in (limited, other, "boot", "local")]
+        assert [(key.rpm, key.tpm) for key in keys] == [(60, 0), (None, None), (None, None), (0, 0)]
+        with pytest.raises(InvalidRequest, match="rpm, tpm"):
+            await store.create("acme", "wrong", scopes=["query"], rates=(-1, None))
+
+    with_redis(redis_url, scenario)
