@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from indexes.embedding import Embedder
 from indexes.errors import IndexingError
 from indexes.library import Library
 from ragopt.config import Settings
@@ -18,6 +19,7 @@ from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.stages.cache.redis_cache import NoCache
 from ragopt.stages.history.fold import Limits, folded
 from ragopt.stages.rerank.choice import LATE_INTERACTION
+from ragopt.stages.rerank.judging import Judge
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.conversations import Conversations
@@ -76,26 +78,13 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
-        reranked_by = judge.tag if judge else LATE_INTERACTION
-        scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
-        cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
-        deployments = deployments_of(settings.models)
-        for deployment in deployments:
-            stack.push_async_callback(deployment.provider.close)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
         yield Service(
             settings=settings,
             library=library,
-            pipeline=pipeline_over(
-                library,
-                embedder,
-                judge=judge,
-                settings=settings,
-                cache=cache,
-                deployments=deployments,
-                prices=accounts.prices,
-                meter=accounts.meter,
+            pipeline=opened_pipeline(
+                settings, stack, redis_url=redis_url, library=library, embedder=embedder, judge=judge, accounts=accounts
             ),
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(
@@ -107,6 +96,35 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             ping_state=partial(ping_redis, redis),
         )
+
+
+def opened_pipeline(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    redis_url: str,
+    library: Library,
+    embedder: Embedder,
+    judge: Judge | None,
+    accounts: Accounts,
+) -> Pipeline:
+    """Return the pipeline of a service, with its response cache and its models; closed with the stack."""
+    reranked_by = judge.tag if judge else LATE_INTERACTION
+    scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
+    cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
+    deployments = deployments_of(settings.models)
+    for deployment in deployments:
+        stack.push_async_callback(deployment.provider.close)
+    return pipeline_over(
+        library,
+        embedder,
+        judge=judge,
+        settings=settings,
+        cache=cache,
+        deployments=deployments,
+        prices=accounts.prices,
+        meter=accounts.meter,
+    )
 
 
 @asynccontextmanager
