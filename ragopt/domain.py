@@ -290,7 +290,8 @@ class CacheOutcome:
 class Answer:
     """The whole answer. `partial` is True where the provider stopped after text was already released.
 
-    `savings` is None where a price it needs is not known.
+    `savings` is None where a price it needs is not known. prompt_tokens: of each part of the prompt as it was laid
+    out, in o200k_base, whoever counted the `usage`; empty where no prompt was.
     """
 
     id: str
@@ -303,3 +304,4 @@ class Answer:
     usage: Usage
     partial: bool = False
     savings: Savings | None = None
+    prompt_tokens: Mapping[str, int] = field(default_factory=dict)

@@ -164,6 +164,7 @@ class Pipeline:
             usage=generated.usage,
             partial=generated.partial,
             savings=await self.savings(prepared, generated) if self.savings else None,
+            prompt_tokens=prepared.prompt.tokens(self.count_tokens),
         )
 
     async def _standalone(self, question: Question, trace: Trace) -> Standalone:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from docs import generate_reference
-from ragopt.api.schemas import AnswerResponse, ContextResponse, IngestResponse, ProblemOut, Wire
+from ragopt.api.document_schemas import IngestResponse
+from ragopt.api.schemas import AnswerResponse, ContextResponse, ProblemOut, Wire
 from ragopt.cli.entry import SUMMARIES, main
 from ragopt.config import Settings
 from ragopt.settings.models import ModelSettings

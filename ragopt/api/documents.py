@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ragopt.api.document_schemas import DocumentList, DocumentOut
 from ragopt.api.fields import CollectionName
 from ragopt.api.rendering import document_json, info_json
 from ragopt.api.running import running
-from ragopt.api.schemas import DocumentList, DocumentOut, ProblemOut
+from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, AdminCaller, IngestCaller, KeyedRoute, QueryCaller
 
 router = APIRouter(

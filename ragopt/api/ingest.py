@@ -14,12 +14,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from indexes.records import IngestResult
+from ragopt.api.document_schemas import IngestRequest, IngestResponse
 from ragopt.api.problems import problem_of_documents
 from ragopt.api.rates import within_rate
 from ragopt.api.rendering import Json, ingest_json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
-from ragopt.api.schemas import IngestRequest, IngestResponse, ProblemOut
+from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, IngestCaller, KeyedRoute
 from ragopt.api.submissions import Submission, read_submission
 from ragopt.errors import InvalidRequest, StateUnavailable

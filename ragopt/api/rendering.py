@@ -91,6 +91,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "cache": asdict(answer.cache),
         "usage": usage_json(answer.usage),
         "savings": savings_json(answer.savings),
+        "prompt_tokens": dict(answer.prompt_tokens),
         "conversation_id": conversation_id,
         "timings_ms": trace.timings_ms(),
         "stages": [stage_json(span) for span in trace.spans],

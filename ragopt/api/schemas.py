@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 
 from ragopt.api.fields import (
     CollectionName,
-    FiniteFloat,
     Label,
     Money,
     Name,
@@ -24,31 +23,11 @@ from ragopt.api.fields import (
 from ragopt.api.filters import MAX_FILTER_KEYS, FilterValues
 from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Technique, Tier
 
-MAX_DOCUMENTS = 10_000
-
 
 class Wire(BaseModel):
     """A strict, frozen object of the wire format."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class DocumentIn(Wire):
-    """One document to ingest. Without an id, one is derived from the text."""
-
-    id: Name | None = None
-    # Left as it is: a text that is not Unicode fails this document alone, and the others go on.
-    text: str
-    title: Annotated[Text, StringConstraints(max_length=2_000)] = ""
-    metadata: dict[Name, Text | int | FiniteFloat | bool] = Field(default_factory=dict, max_length=100)
-
-
-class IngestRequest(Wire):
-    """Documents for one collection; all are stored by the time of the answer unless `wait` is false."""
-
-    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
-    collection: CollectionName = "default"
-    wait: bool = True
 
 
 class TurnIn(Wire):
@@ -113,76 +92,6 @@ class AnswerRequest(ContextRequest):
         if self.conversation_id is not None and self.history:
             raise PydanticCustomError("two_histories", "Send either conversation_id or history, not both")
         return self
-
-
-class DocumentError(Wire):
-    """Why one document was not stored."""
-
-    code: str
-    detail: str
-
-
-class DocumentResult(Wire):
-    """What became of one document."""
-
-    id: str
-    version: int | None
-    status: Literal["created", "updated", "unchanged", "failed"]
-    chunks: int
-    tokens: int
-    error: DocumentError | None
-
-
-class IngestResponse(Wire):
-    """What became of an ingest; while it runs, `chunks_done` of `chunks_total` are embedded."""
-
-    job_id: str
-    status: Literal["queued", "running", "done", "failed"]
-    documents: list[DocumentResult]
-    error: str | None = None
-    chunks_done: int | None = None
-    chunks_total: int | None = None
-
-
-class DocumentListed(Wire):
-    """The live version of a document, without its text."""
-
-    id: str
-    version: int
-    title: str
-    metadata: dict[str, str | int | float | bool]
-    chunks: int
-    tokens: int
-    quarantined: bool
-    provenance: dict[str, str | int | float | bool]
-
-
-class DocumentList(Wire):
-    """The live documents of a collection, ordered by id."""
-
-    collection: str
-    documents: list[DocumentListed]
-
-
-class ChunkOut(Wire):
-    """Where a chunk lies in its document's text."""
-
-    chunk_id: str
-    start: int
-    end: int
-
-
-class DocumentOut(Wire):
-    """A document as it is stored."""
-
-    id: str
-    version: int
-    title: str
-    text: str
-    metadata: dict[str, str | int | float | bool]
-    quarantined: bool
-    provenance: dict[str, str | int | float | bool]
-    chunks: list[ChunkOut]
 
 
 class PassageOut(Wire):
@@ -305,6 +214,7 @@ class AnswerResponse(Wire):
     cache: CacheOut
     usage: UsageOut
     savings: SavingsOut | None
+    prompt_tokens: Annotated[dict[str, int], Field(description="of each part of the prompt, in o200k_base")]
     conversation_id: str | None
     timings_ms: dict[str, float]
     stages: list[StageOut]

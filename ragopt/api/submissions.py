@@ -19,9 +19,9 @@ from starlette.datastructures import FormData, UploadFile
 from indexes.errors import DocumentError
 from indexes.loading import content_id, load_file
 from indexes.records import Document, IngestFailure, IngestResult
+from ragopt.api.document_schemas import MAX_DOCUMENTS, DocumentIn, IngestRequest
 from ragopt.api.fields import CollectionName, Name
 from ragopt.api.problems import not_json
-from ragopt.api.schemas import MAX_DOCUMENTS, DocumentIn, IngestRequest
 from ragopt.errors import InvalidRequest
 
 Item: TypeAlias = Document | IngestResult

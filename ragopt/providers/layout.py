@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
@@ -73,6 +73,13 @@ class Prompt:
     def user(self) -> str:
         """Return the text of the last message."""
         return self.messages()[-1].text if self.segments else ""
+
+    def tokens(self, count: Callable[[str], int]) -> dict[str, int]:
+        """Return the tokens of each part that is there, in the order of the prompt, `count` applied to each segment."""
+        found: dict[str, int] = {}
+        for segment in self.segments:
+            found[segment.part] = found.get(segment.part, 0) + count(segment.text)
+        return found
 
     def breakpoints(self) -> list[int]:
         """Return the places after which a cache breakpoint may stand, ascending."""

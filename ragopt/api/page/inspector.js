@@ -7,7 +7,10 @@ const TECHNIQUES = {
   context: "fewer passages", history: "shorter history", prompt: "shorter rules", routing: "cheaper model",
   response_cache: "answer cache", prompt_cache: "provider's cache", batch: "batch", retries: "retries",
 };
-const SEGMENTS = { system: "rules", examples: "examples", summary: "summary", history: "history", passages: "passages", question: "question" };
+const PARTS = {
+  rules: "rules", application: "application", examples: "examples", summary: "summary", history: "history",
+  recalled: "earlier turns", passages: "passages", question: "question",
+};
 
 export function inspect(answer) {
   if (!answer) {
@@ -28,8 +31,7 @@ function part(title, content) {
 }
 
 function tokens(answer) {
-  const sent = answer.prompt_tokens ?? { passages: answer.context.tokens };
-  const parts = Object.entries(SEGMENTS).map(([name, label]) => ({ name: label, value: sent[name] ?? 0, kind: `segment-${name}` }));
+  const parts = Object.entries(PARTS).map(([name, label]) => ({ name: label, value: answer.prompt_tokens[name] ?? 0, kind: `segment-${name}` }));
   parts.push({ name: "answer", value: answer.usage.output_tokens, kind: "segment-answer" });
   const left = answer.context.token_budget - answer.context.tokens;
   const why = { budget: "the budget was used up", relevance: "the rest was much less relevant", exhausted: "nothing was left", irrelevant: "nothing was relevant", price_edge: "more would have cost every token a higher price" };

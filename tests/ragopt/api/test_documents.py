@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from indexes.records import Document
-from ragopt.api.schemas import DocumentList, DocumentOut
+from ragopt.api.document_schemas import DocumentList, DocumentOut
 from tests.ragopt.api.fakes import INGEST_KEY, Served
 
 IDS = ["plain", "a/b", "a//b", "/a", "a/", "100%", "a%2Fb", "é?#&=+ ü", "..", "a/../b"]

@@ -10,7 +10,7 @@ import pytest
 
 from indexes.errors import StoreUnavailable
 from indexes.loading import content_id
-from ragopt.api.schemas import IngestResponse
+from ragopt.api.document_schemas import IngestResponse
 from ragopt.errors import StateUnavailable
 from tests.ragopt.api.fakes import Served, eventually
 

@@ -45,3 +45,17 @@ def test_an_empty_prompt_has_no_text() -> None:
     """Nothing is nothing."""
     empty = Prompt((), "test")
     assert (empty.messages(), empty.user, empty.system, empty.breakpoints()) == ([], "", "", [])
+
+
+def test_tokens_are_counted_part_by_part() -> None:
+    """Segments of one part are summed; a part that is not there has no entry."""
+    prompt = Prompt(
+        (
+            Segment("rules", "system", "Be brief."),
+            Segment("history", "user", "Hello there"),
+            Segment("history", "assistant", "Hi"),
+            Segment("question", "user", "Why?"),
+        ),
+        version="v",
+    )
+    assert prompt.tokens(lambda text: len(text.split())) == {"rules": 2, "history": 3, "question": 1}
