@@ -146,6 +146,8 @@ command prints what a program can read.
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
 | `python -m eval routing --data DIR` | measure cost against quality of routing by difficulty |
 | `python -m eval memory --data DIR` | measure how much of what a question needs of a long conversation is sent |
+| `python -m eval prefix --data DIR` | replay conversations against the documented prompt caches of both providers |
+| `python -m eval prompt --data DIR` | what each part of a prompt costs, what of it is used, and what to trim |
 | `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import faults, gate, guards, memory, page, quality, rerank, routing, tune
+from eval.cli import faults, gate, guards, memory, page, prefix, prompt, quality, rerank, routing, tune
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     routing.add_to(commands)
     guards.add_to(commands)
     memory.add_to(commands)
+    prefix.add_to(commands)
+    prompt.add_to(commands)
     add_bench(commands)
     add_crash(commands)
     faults.add_to(commands)
