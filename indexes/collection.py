@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import replace
 from typing import TypeAlias
 
 from indexes.errors import DocumentNotFound, SettingsMismatch
@@ -29,7 +30,16 @@ from indexes.manifest import (
     str_of,
     version_points,
 )
-from indexes.records import DocumentInfo, EncodedQuestion, Hit, IngestResult, SparseVector, StoredDocument
+from indexes.records import (
+    DocumentInfo,
+    EncodedQuestion,
+    Hit,
+    IngestResult,
+    LiveChunk,
+    Revision,
+    SparseVector,
+    StoredDocument,
+)
 from indexes.store import Payload, Point, Scored, Store, Where
 
 StageTimer: TypeAlias = Callable[[str], AbstractContextManager[None]]
@@ -60,10 +70,10 @@ class Collection:
         """
         async with self._lock():
             found = await self._store.fetch([self._scope.manifest_id()])
-            if not found:
-                await self._store.upsert([manifest_point(self._scope, Manifest(0, self._embedder))])
-            manifest = read_manifest(found[0]) if found else Manifest(0, self._embedder)
+            manifest = read_manifest(found[0]) if found else Manifest.new(self._embedder)
             self._check(manifest)
+            if not found or not manifest.lineage:
+                await self._store.upsert([manifest_point(self._scope, manifest.named())])
             await self._undo_uncommitted(manifest.generation)
             await self._store.delete(Where(equal=self._owned, at_most={"dead": manifest.generation}))
 
@@ -81,7 +91,33 @@ class Collection:
 
     async def generation(self) -> int:
         """Return the committed generation; 0 before the first document."""
-        return read_manifest((await self._store.fetch([self._scope.manifest_id()]))[0]).generation
+        return (await self._manifest()).generation
+
+    async def revision(self) -> Revision:
+        """Return what is committed now, as one value."""
+        manifest = await self._manifest()
+        return Revision(manifest.lineage, manifest.generation)
+
+    async def live_chunks(self, ids: Sequence[str], *, generation: int) -> dict[str, LiveChunk]:
+        """Return those of these chunks that a reader of `generation` sees, by id; {} for none."""
+        points = await self._store.fetch(ids)
+        return {
+            point.id: LiveChunk(
+                start=int_of(point.payload, "start"),
+                text=str_of(point.payload, "text"),
+                born=int_of(point.payload, "born"),
+            )
+            for point in points
+            if int_of(point.payload, "born") <= generation < int_of(point.payload, "dead")
+        }
+
+    async def has_newer(self, *, since: int, generation: int, matching: MetadataFilter = NO_FILTER) -> bool:
+        """Return whether a reader of `generation` sees a chunk born after `since` that is `matching`."""
+        where = self._scope.live("chunk", generation, matching=matching)
+        return await self._store.count(replace(where, above={**where.above, "born": since})) > 0
+
+    async def _manifest(self) -> Manifest:
+        return read_manifest((await self._store.fetch([self._scope.manifest_id()]))[0])
 
     async def documents(self) -> list[DocumentInfo]:
         """Return the live documents, ordered by id."""
@@ -274,7 +310,8 @@ class Collection:
         await self._store.set_payload(where, {"dead": generation + 1})
 
     async def _commit(self, generation: int) -> None:
-        await self._store.upsert([manifest_point(self._scope, Manifest(generation, self._embedder))])
+        manifest = replace(await self._manifest(), generation=generation)
+        await self._store.upsert([manifest_point(self._scope, manifest)])
         now = time.monotonic()
         self._retired.append((now, generation))
         gone = 0

@@ -18,7 +18,17 @@ from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.ingest import ChunkedDocument, IngestTally, Preparer, Progress, TextEncoder
 from indexes.invisible import strip_invisible
 from indexes.manifest import Scope
-from indexes.records import Document, DocumentInfo, EncodedQuestion, Hit, IndexKnobs, IngestResult, StoredDocument
+from indexes.records import (
+    Document,
+    DocumentInfo,
+    EncodedQuestion,
+    Hit,
+    IndexKnobs,
+    IngestResult,
+    LiveChunk,
+    Revision,
+    StoredDocument,
+)
 from indexes.store import Engine
 
 # What documents go through before anything else is done with them, by tenant and collection.
@@ -111,6 +121,29 @@ class Library:
     async def generation(self, tenant: str, collection: str) -> int:
         """Return the committed generation of a collection. Raises: `CollectionNotFound`."""
         return await (await self._open(Scope(tenant, collection))).generation()
+
+    async def revision(self, tenant: str, collection: str) -> Revision:
+        """Return what is committed in a collection, as one value. Raises: `CollectionNotFound`, `StoreUnavailable`."""
+        return await (await self._open(Scope(tenant, collection))).revision()
+
+    async def live_chunks(
+        self, tenant: str, collection: str, ids: Sequence[str], *, generation: int
+    ) -> dict[str, LiveChunk]:
+        """Return those of these chunks that a reader of `generation` sees, by id.
+
+        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
+        return await (await self._open(Scope(tenant, collection))).live_chunks(ids, generation=generation)
+
+    async def has_newer(
+        self, tenant: str, collection: str, *, since: int, generation: int, matching: MetadataFilter = NO_FILTER
+    ) -> bool:
+        """Return whether a reader of `generation` sees a chunk born after `since` whose document is `matching`.
+
+        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        """
+        target = await self._open(Scope(tenant, collection))
+        return await target.has_newer(since=since, generation=generation, matching=matching)
 
     async def search(
         self,

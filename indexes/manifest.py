@@ -10,7 +10,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from indexes.facets import NO_FILTER, MetadataFilter, facets_of, wanted_facets
@@ -31,11 +31,25 @@ NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The state of a collection: its committed generation, the embedder of its vectors, the layout of its points."""
+    """The state of a collection: its committed generation, the embedder of its vectors, the layout of its points.
+
+    lineage: drawn when the collection was made, so that one made anew under the same name is told apart; "" where
+    an older version of ragopt made it and nobody opened it since.
+    """
 
     generation: int
     embedder: str
     layout: int = LAYOUT
+    lineage: str = ""
+
+    @classmethod
+    def new(cls, embedder: str) -> Manifest:
+        """Return the manifest of a collection that is made now."""
+        return cls(0, embedder).named()
+
+    def named(self) -> Manifest:
+        """Return the manifest with a lineage, a new one where it has none."""
+        return self if self.lineage else replace(self, lineage=uuid.uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,7 @@ def manifest_point(scope: Scope, manifest: Manifest) -> Point:
         "generation": manifest.generation,
         "embedder": manifest.embedder,
         "layout": manifest.layout,
+        "lineage": manifest.lineage,
     }
     return Point(scope.manifest_id(), payload)
 
@@ -116,7 +131,9 @@ def read_manifest(point: Point) -> Manifest:
     payload = point.payload
     # The first layout did not say so.
     layout = int_of(payload, "layout") if "layout" in payload else 1
-    return Manifest(int_of(payload, "generation"), str_of(payload, "embedder"), layout)
+    return Manifest(
+        int_of(payload, "generation"), str_of(payload, "embedder"), layout, str(payload.get("lineage") or "")
+    )
 
 
 def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, born: int) -> list[Point]:

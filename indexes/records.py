@@ -162,6 +162,26 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """What a collection holds, as one value: its committed generation, in the life of one collection.
+
+    Generations of two lineages do not compare: a collection that was made anew begins again.
+    """
+
+    lineage: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChunk:
+    """A chunk that readers of a generation see: its document's text at `start`, and the generation it was born in."""
+
+    start: int
+    text: str
+    born: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngestResult:
     """What became of one document of an ingest; `error` is None unless `status` is failed."""
 

@@ -14,7 +14,7 @@ from indexes.errors import CollectionNotFound, DocumentNotFound, SettingsMismatc
 from indexes.ingest import IngestProgress, indexed_text
 from indexes.library import Library, store_name
 from indexes.manifest import Manifest, Scope, manifest_point
-from indexes.records import Document, Hit, IndexKnobs
+from indexes.records import Document, Hit, IndexKnobs, LiveChunk, Revision
 from indexes.store import Point, Store
 from ragopt.tokens import count_tokens_batch
 from tests.fakes import FAKE_DIM, WordEncoder
@@ -394,5 +394,81 @@ def test_the_dimension_is_the_encoders(tmp_path: Path) -> None:
         point = (await store.fetch([stored.chunks[0].id], with_vectors=True))[0]
         assert point.dense is not None
         assert point.dense.shape == (FAKE_DIM,)
+
+    on_edge(tmp_path, check)
+
+
+def test_a_revision_tells_a_collection_from_one_made_anew(tmp_path: Path) -> None:
+    """The lineage stays through commits and restarts; a collection of the same name made anew has another."""
+
+    async def revisions(folder: Path) -> list[Revision]:
+        async with opened(folder) as engine:
+            library = library_over(engine)
+            await library.ingest(TENANT, COLLECTION, [Document("a", "One sentence here.")])
+            first = await library.revision(TENANT, COLLECTION)
+            await library.ingest(TENANT, COLLECTION, [Document("a", "Another sentence here.")])
+            return [first, await library.revision(TENANT, COLLECTION)]
+
+    async def run() -> None:
+        first, second = await revisions(tmp_path / "one")
+        async with opened(tmp_path / "one") as engine:
+            assert await library_over(engine).revision(TENANT, COLLECTION) == second
+        again, _ = await revisions(tmp_path / "two")
+        assert second == Revision(first.lineage, first.generation + 1)
+        assert again == Revision(again.lineage, first.generation)
+        assert again.lineage not in {first.lineage, ""}
+
+    asyncio.run(run())
+
+
+def test_a_collection_that_is_older_than_lineages_gets_one(tmp_path: Path) -> None:
+    """Its manifest says none; opening it draws one, which stays."""
+
+    async def check(engine: EdgeEngine) -> None:
+        scope = Scope(TENANT, COLLECTION)
+        store = await engine.open(store_name(scope), dim=FAKE_DIM)
+        await store.upsert([manifest_point(scope, Manifest(4, WordEncoder().tag))])
+        found = await library_over(engine).revision(TENANT, COLLECTION)
+        assert found.generation == 4
+        assert found.lineage != ""
+        assert await library_over(engine).revision(TENANT, COLLECTION) == found
+
+    on_edge(tmp_path, check)
+
+
+def test_live_chunks_are_those_that_a_generation_sees(tmp_path: Path) -> None:
+    """A replaced version's chunks are gone for the next generation, and the new ones are not in the last."""
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine)
+        await library.ingest(TENANT, COLLECTION, [Document("a", "The first text.")])
+        await library.ingest(TENANT, COLLECTION, [Document("a", "The second text.")])
+        first, second = (Scope(TENANT, COLLECTION).point_id("chunk", "a", version, 0) for version in (1, 2))
+
+        async def live(generation: int) -> dict[str, LiveChunk]:
+            return await library.live_chunks(TENANT, COLLECTION, [first, second], generation=generation)
+
+        assert await live(1) == {first: LiveChunk(0, "The first text.", 1)}
+        assert await live(2) == {second: LiveChunk(0, "The second text.", 2)}
+        assert await library.live_chunks(TENANT, COLLECTION, [], generation=2) == {}
+
+    on_edge(tmp_path, check)
+
+
+def test_newer_chunks_are_seen_once_and_by_their_facets(tmp_path: Path) -> None:
+    """What was born after a generation counts if it is live and matches; a deletion alone is nothing new."""
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine)
+
+        async def newer(since: int, **matching: tuple[str, ...]) -> bool:
+            generation = await library.generation(TENANT, COLLECTION)
+            return await library.has_newer(TENANT, COLLECTION, since=since, generation=generation, matching=matching)
+
+        await library.ingest(TENANT, COLLECTION, [Document("a", "The first text.", metadata={"team": "hr"})])
+        assert [await newer(0), await newer(1)] == [True, False]
+        assert [await newer(0, team=("hr",)), await newer(0, team=("it",))] == [True, False]
+        await library.delete(TENANT, COLLECTION, "a")
+        assert [await newer(0), await newer(1)] == [False, False]
 
     on_edge(tmp_path, check)
