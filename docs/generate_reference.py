@@ -14,6 +14,7 @@ from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
+from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
@@ -105,6 +106,13 @@ The `[limits]` table of `ragopt.toml` takes these fields. In the environment, a 
 underscores and its name in capitals. See [Keys and tenants](keys-and-tenants.md#rate-limits).
 """
 
+CACHE_TEXT = """\
+## Cache fields
+
+The table `[cache]` of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_CACHE`, two underscores
+and its name in capitals. See [Caching](caching.md).
+"""
+
 COLLECTIONS_TEXT = """\
 ## Collection fields
 
@@ -184,6 +192,8 @@ def render() -> str:
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
         LIMITS_TEXT,
         table(("field", "default", "meaning"), field_rows(LimitSettings)),
+        CACHE_TEXT,
+        table(("field", "default", "meaning"), field_rows(CacheSettings)),
         COLLECTIONS_TEXT,
         table(("field", "default", "meaning"), field_rows(CollectionSettings)),
         ERRORS_TEXT,

@@ -26,6 +26,7 @@ from indexes.manifest import (
     read_chunk,
     read_hit,
     read_info,
+    read_live,
     read_manifest,
     str_of,
     version_points,
@@ -102,19 +103,19 @@ class Collection:
         """Return those of these chunks that a reader of `generation` sees, by id; {} for none."""
         points = await self._store.fetch(ids)
         return {
-            point.id: LiveChunk(
-                start=int_of(point.payload, "start"),
-                text=str_of(point.payload, "text"),
-                born=int_of(point.payload, "born"),
-            )
+            point.id: read_live(point)
             for point in points
-            if int_of(point.payload, "born") <= generation < int_of(point.payload, "dead")
+            if point.payload["kind"] == CHUNK
+            and int_of(point.payload, "born") <= generation < int_of(point.payload, "dead")
         }
 
     async def has_newer(self, *, since: int, generation: int, matching: MetadataFilter = NO_FILTER) -> bool:
-        """Return whether a reader of `generation` sees a chunk born after `since` that is `matching`."""
-        where = self._scope.live("chunk", generation, matching=matching)
-        return await self._store.count(replace(where, above={**where.above, "born": since})) > 0
+        """Return whether a reader of `generation` sees a chunk, born or released after `since`, that is `matching`."""
+        where = self._scope.live(CHUNK, generation, matching=matching)
+        for came in ("born", "released"):
+            if await self._store.count(replace(where, above={**where.above, came: since})):
+                return True
+        return False
 
     async def _manifest(self) -> Manifest:
         return read_manifest((await self._store.fetch([self._scope.manifest_id()]))[0])
@@ -193,7 +194,8 @@ class Collection:
                 raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
             if info.quarantined:
                 version = {**self._owned, "document_id": document_id, "version": info.version}
-                await self._store.set_payload(Where(equal={**version, "kind": HELD}), {"kind": CHUNK})
+                shown: Payload = {"kind": CHUNK, "released": generation + 1}
+                await self._store.set_payload(Where(equal={**version, "kind": HELD}), shown)
                 await self._store.set_payload(Where(equal={**version, "kind": "document"}), {"quarantined": False})
                 # Cached answers are checked again: they were made without it.
                 await self._commit(generation + 1)

@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from indexes.facets import NO_FILTER, MetadataFilter, facets_of, wanted_facets
-from indexes.records import ChunkSpan, Document, DocumentInfo, Encoded, Hit, Scalar, Span, SparseVector, StoredChunk
+from indexes.records import (
+    ChunkSpan,
+    Document,
+    DocumentInfo,
+    Encoded,
+    Hit,
+    LiveChunk,
+    Scalar,
+    Span,
+    SparseVector,
+    StoredChunk,
+)
 from indexes.store import Payload, Point, Where
 from indexes.tokens import from_text, to_text
 
@@ -235,6 +246,14 @@ def read_chunk(point: Point) -> StoredChunk:
         text=str_of(payload, "text"),
         n=int_of(payload, "n"),
     )
+
+
+def read_live(point: Point) -> LiveChunk:
+    """Return what of a chunk's point a cached answer is held to."""
+    payload = point.payload
+    born = int_of(payload, "born")
+    released = int_of(payload, "released") if "released" in payload else born
+    return LiveChunk(int_of(payload, "start"), str_of(payload, "text"), max(born, released))
 
 
 def text_parts(text: str) -> list[str]:

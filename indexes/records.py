@@ -174,7 +174,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class LiveChunk:
-    """A chunk that readers of a generation see: its document's text at `start`, and the generation it was born in."""
+    """A chunk that readers of a generation see: its document's text at `start`, and since which generation they do."""
 
     start: int
     text: str

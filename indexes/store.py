@@ -17,7 +17,7 @@ PayloadValue: TypeAlias = "str | int | float | bool | list[PayloadValue] | dict[
 Payload: TypeAlias = dict[str, PayloadValue]
 
 KEYWORD_FIELDS = ("kind", "tenant", "document_id", "facets")
-INTEGER_FIELDS = ("born", "dead", "version", "n")
+INTEGER_FIELDS = ("born", "dead", "released", "version", "n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from ragopt.domain import FusionMethod, QueryKnobs
 from ragopt.errors import ConfigError
+from ragopt.settings.caching import CacheSettings
 from ragopt.settings.checks import (
     refuse_duplicate_budgets,
     refuse_duplicate_collections,
@@ -104,7 +105,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=2 * MEBIBYTE, ge=1, description="any other body")
     max_question_tokens: int = Field(default=8_000, ge=1, description="one question, history not counted")
     max_output_tokens: int = Field(default=1_024, ge=1, description="answer length unless the request says less")
-    cache_ttl_s: int = Field(default=86_400, ge=0, description="life of a cached answer; 0 turns the cache off")
+    cache: CacheSettings = Field(default=CacheSettings(), description="`[cache]`: which answers are kept and served")
     conversation_ttl_s: int = Field(default=30 * 86_400, ge=60, description="life of an idle conversation")
     drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
     resilience: ResilienceSettings = Field(

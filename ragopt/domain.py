@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
@@ -16,6 +16,7 @@ Role: TypeAlias = Literal["user", "assistant"]
 Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 CacheMode: TypeAlias = Literal["on", "off", "read_only", "write_only"]
 CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
+CacheKind: TypeAlias = Literal["exact", "semantic"]
 Tier: TypeAlias = Literal["simple", "medium", "complex"]
 TIER_RANK: Mapping[Tier, int] = MappingProxyType({"simple": 0, "medium": 1, "complex": 2})
 Outcome: TypeAlias = Literal["ok", "error", "rejected"]
@@ -98,6 +99,8 @@ class Question:
     team and a feature; `trusted_labels` are those of them that the key vouches for. `key_id` is of the key that
     asked, `answer_id` what the answer will be called; "" lets the pipeline choose. tier_floor, tier_ceiling: the
     tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
+    cache_similar: whether the answer to a question in other words may be served from the cache. cache_max_wrong: the
+    share of such answers that may be wrong; the operator's holds where it is smaller.
     budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
@@ -119,6 +122,8 @@ class Question:
     tier_floor: Tier = "simple"
     tier_ceiling: Tier = "complex"
     streamed: bool = False
+    cache_similar: bool = True
+    cache_max_wrong: float = 1.0
     budget_named: bool = False
     instructions: str = ""
     summary: Summary | None = None
@@ -278,12 +283,19 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class CacheOutcome:
-    """What the response cache did; `kind`, `similarity` and `age_s` are None unless it was a hit."""
+    """What the response cache did; `kind`, `similarity` and `age_s` are None unless it was a hit.
+
+    similarity: cosine of the two questions, 1 for an exact hit. age_s: seconds since the answer was given.
+    score: what the verifier said of a semantic hit, on its own scale; else None. entry: the entry that was
+    served, or that the answer would be kept as; "" where there is none.
+    """
 
     status: CacheStatus
-    kind: Literal["exact", "semantic"] | None = None
+    kind: CacheKind | None = None
     similarity: float | None = None
     age_s: float | None = None
+    score: float | None = None
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +317,14 @@ class Answer:
     partial: bool = False
     savings: Savings | None = None
     prompt_tokens: Mapping[str, int] = field(default_factory=dict)
+
+    def again(self, outcome: CacheOutcome, *, question: str, standalone: str) -> Answer:
+        """Return the answer as it is given once more, for nothing, to a question in these words."""
+        return replace(
+            self,
+            context=replace(self.context, question=question, standalone_question=standalone),
+            cache=outcome,
+            usage=Usage(cost_usd=Decimal(0)),
+            prompt_tokens={},
+            savings=self.savings.of_hit() if self.savings else None,
+        )

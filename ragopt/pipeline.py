@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import (
@@ -24,6 +25,7 @@ from ragopt.domain import (
     Usage,
 )
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.flights import Flights
 from ragopt.ports import (
     AnswerCache,
     BuildPrompt,
@@ -31,7 +33,6 @@ from ragopt.ports import (
     ComposeHistory,
     CountSavings,
     CountTokens,
-    CurrentGeneration,
     Embed,
     Generate,
     KeepCheap,
@@ -41,7 +42,7 @@ from ragopt.ports import (
     Rewrite,
 )
 from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, History, Prepared, RankedHit, Standalone
+from ragopt.results import Cited, Generated, History, Looked, Prepared, RankedHit, Standalone
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
@@ -54,7 +55,6 @@ class Pipeline:
 
     rewrite: Rewrite
     embed: Embed
-    generation: CurrentGeneration
     cache: AnswerCache
     retrieve: Retrieve
     rerank: Rerank
@@ -66,6 +66,7 @@ class Pipeline:
     cite: Cite
     savings: CountSavings | None = None
     keep_cheap: KeepCheap | None = None
+    flights: Flights = field(default_factory=Flights)
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -83,7 +84,23 @@ class Pipeline:
         Closing it closes the model call under it at once.
         Raises, before the first text only: `CollectionNotFound`, `StoreUnavailable`, `ProviderError`.
         """
-        first = await self.first_half(question, trace=trace)
+        standalone = await self._standalone(question, trace)
+        key = self.cache.entry(question, standalone.text) if is_everybodys(question, standalone) else ""
+        shared = await self.flights.joined(key) if key else None
+        if shared is not None:
+            for event in replay(named(joined(shared, question, standalone), question)):
+                yield event
+            return
+        alone = self._events(question, standalone, trace=trace)
+        led = self.flights.led(key, alone, private=partial(is_private, trace)) if key else alone
+        async with aclosing(led) as events:
+            async for event in events:
+                yield event
+
+    async def _events(
+        self, question: Question, standalone: Standalone, *, trace: Trace
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        first = await self._first_half(question, standalone, trace=trace)
         if isinstance(first, Answer):
             for event in replay(first):
                 yield event
@@ -98,20 +115,29 @@ class Pipeline:
 
         Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
-        standalone = await self._standalone(question, trace)
-        encoded, cached = await asyncio.gather(
-            self._encoded(standalone.text, trace), self._cached(question, standalone, trace)
-        )
-        if cached is not None:
-            return replace(cached, id=question.answer_id or answer_id())
+        return await self._first_half(question, await self._standalone(question, trace), trace=trace)
+
+    async def _first_half(self, question: Question, standalone: Standalone, *, trace: Trace) -> Answer | Prepared:
+        async with self._encoding(standalone.text, trace) as encoding:
+            looked = await self._look(question, standalone, encoding=encoding, trace=trace)
+            if looked.answer is not None:
+                return named(looked.answer, question)
+            encoded = await encoding
         context, history = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
+        confirmed = await self._confirmed(looked, context, question=question, trace=trace)
+        if confirmed is not None:
+            return named(confirmed, question)
         prepared = self.prepare(question, context, history=history, encoded=encoded)
         trace.note(prefix=prepared.prompt.prefix_digest())
         return replace(
             prepared,
-            outcome=CacheOutcome("miss" if reads_cache(question, standalone) else "bypass"),
+            outcome=CacheOutcome(
+                "miss" if reads_cache(question, standalone) else "bypass",
+                entry=self.cache.entry(question, standalone.text),
+            ),
             # What was said with a history is that conversation's: it must not answer a stranger.
-            keeps=question.cache in ("on", "write_only") and not question.history and standalone.sure,
+            keeps=standalone.sure and not question.history,
+            near=looked.near,
         )
 
     def written(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
@@ -141,7 +167,7 @@ class Pipeline:
         answer = await self.finish(prepared, cited, generated=generated)
         # What a spent budget left is a lesser answer, and not everybody's.
         if prepared.keeps and "afford" not in trace.fallbacks:
-            await self.cache.put(prepared.question, prepared.context.standalone_question, answer)
+            await self.cache.put(prepared, answer)
         yield Finished(answer)
 
     def prepare(
@@ -175,12 +201,29 @@ class Pipeline:
         with trace.stage("embed"):
             return await self.embed(standalone)
 
-    async def _cached(self, question: Question, standalone: Standalone, trace: Trace) -> Answer | None:
+    @asynccontextmanager
+    async def _encoding(self, standalone: str, trace: Trace) -> AsyncIterator[asyncio.Task[EncodedQuestion]]:
+        """Encode the question beside the block; given up if nobody has waited for it by then."""
+        task = asyncio.create_task(self._encoded(standalone, trace))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _look(
+        self, question: Question, standalone: Standalone, *, encoding: Awaitable[EncodedQuestion], trace: Trace
+    ) -> Looked:
         if not reads_cache(question, standalone):
+            return Looked()
+        with trace.stage("cache"):
+            return await self.cache.look(question, standalone.text, encoding=encoding, trace=trace)
+
+    async def _confirmed(self, looked: Looked, context: Context, *, question: Question, trace: Trace) -> Answer | None:
+        if looked.doubtful is None:
             return None
         with trace.stage("cache"):
-            generation = await self.generation(question.tenant, question.collection)
-            return await self.cache.get(question, standalone.text, generation=generation)
+            return await self.cache.confirmed(looked.doubtful, context, question=question, trace=trace)
 
     async def _sent(
         self, question: Question, standalone: str, *, encoded: EncodedQuestion, trace: Trace
@@ -221,6 +264,29 @@ class Pipeline:
 def reads_cache(question: Question, standalone: Standalone) -> bool:
     """Return whether a cached answer may be served: the caller lets it, and what is asked is known for certain."""
     return question.cache in ("on", "read_only") and standalone.sure
+
+
+def is_everybodys(question: Question, standalone: Standalone) -> bool:
+    """Return whether who asks the same at the same time may have the same answer: no history shapes it."""
+    return reads_cache(question, standalone) and not question.history
+
+
+def is_private(trace: Trace) -> bool:
+    """Return whether what a request came to is its own: its budget or its deadline decided."""
+    return "afford" in trace.fallbacks or asyncio.get_running_loop().time() >= trace.ends
+
+
+def joined(shared: Answer, question: Question, standalone: Standalone) -> Answer:
+    """Return the answer that somebody who asked the same just got, as it is given to this caller."""
+    outcome = CacheOutcome("hit", "exact", 1.0, 0.0, entry=shared.cache.entry)
+    return shared.again(
+        shared.cache if shared.cache.status == "hit" else outcome, question=question.text, standalone=standalone.text
+    )
+
+
+def named(cached: Answer, question: Question) -> Answer:
+    """Return the answer under an id of its own."""
+    return replace(cached, id=question.answer_id or answer_id())
 
 
 def similarities(ranked: Sequence[RankedHit]) -> tuple[float, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Protocol
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings
 from ragopt.providers.layout import Prompt
 from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, History, Packed, Prepared, RankedHit, Retrieved, Standalone
+from ragopt.results import Cited, Generated, History, Kept, Looked, Packed, Prepared, RankedHit, Retrieved, Standalone
 from ragopt.telemetry import Trace
 
 
@@ -110,13 +110,21 @@ class Cite(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Answers by question. Fails open: a cache that is down misses."""
+    """Answers by question. Fails open: a cache that is down has nothing and keeps nothing."""
 
-    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:
-        """Return the cached answer of exactly this question at this generation, with its `cache` set to the hit."""
+    def entry(self, question: Question, standalone: str) -> str:
+        """Return what an answer to this question is kept as: questions of one entry get the same answer."""
 
-    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
-        """Keep a complete answer under its context's generation."""
+    async def look(
+        self, question: Question, standalone: str, *, encoding: Awaitable[EncodedQuestion], trace: Trace
+    ) -> Looked:
+        """Return what there is for the question; `encoding`, of `standalone`, is awaited only if that takes it."""
+
+    async def confirmed(self, doubtful: Kept, context: Context, *, question: Question, trace: Trace) -> Answer | None:
+        """Return the doubtful answer if a fresh context rests on nothing younger, else None."""
+
+    async def put(self, prepared: Prepared, answer: Answer) -> None:
+        """Keep a fresh answer if it is worth keeping and the question lets it, and learn from it."""
 
 
 class CountSavings(Protocol):
@@ -124,10 +132,3 @@ class CountSavings(Protocol):
 
     async def __call__(self, prepared: Prepared, generated: Generated) -> Savings | None:
         """Return what was saved, None where a price is not known."""
-
-
-class CurrentGeneration(Protocol):
-    """The committed generation of a collection."""
-
-    async def __call__(self, tenant: str, collection: str) -> int:
-        """Return it. Raises `CollectionNotFound`, `StoreUnavailable`."""

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from indexes.records import EncodedQuestion, Hit
-from ragopt.domain import BilledCall, CacheOutcome, Citation, Context, Passage, Question, Route, Stop, Turn, Usage
+from indexes.records import EncodedQuestion, Hit, Revision
+from ragopt.domain import (
+    Answer,
+    BilledCall,
+    CacheOutcome,
+    Citation,
+    Context,
+    Passage,
+    Question,
+    Route,
+    Stop,
+    Turn,
+    Usage,
+)
 from ragopt.providers.layout import Prompt
 
 NOT_ASKED = CacheOutcome("bypass")
@@ -74,10 +86,37 @@ NO_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer that the cache holds, as it would be served: `answer.cache` says which entry, and how alike.
+
+    stamp: drawn when the entry was written. revision: the last one of the collection that it is known to hold for.
+    """
+
+    answer: Answer
+    stamp: str
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the response cache has for a question.
+
+    answer: to be served as it is. doubtful: its sources are as they were, but younger chunks exist: it may be
+    served if a fresh context holds none of them. near: the nearest question's answer, which is not to be served:
+    what a fresh answer says beside it teaches the cache. At most one of the three.
+    """
+
+    answer: Answer | None = None
+    doubtful: Kept | None = None
+    near: Kept | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """The first half of an answer: everything up to the model call.
 
-    encoded: None where it is not known. outcome: what the response cache said. keeps: whether it may keep the answer.
+    encoded: None where it is not known. outcome: what the response cache said. keeps: whether it may keep the answer
+    and learn from it. near: the answer to a question like this one, which it did not serve.
     history: what of the conversation the prompt holds.
     """
 
@@ -88,6 +127,7 @@ class Prepared:
     outcome: CacheOutcome = NOT_ASKED
     keeps: bool = False
     history: History = NO_HISTORY
+    near: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
-from ragopt.domain import Answer, Citation, Context, Passage, Route, Savings, Usage
+from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Route, Savings, Usage
 from ragopt.telemetry import StageSpan, Trace
 
 Json = dict[str, object]
@@ -88,7 +88,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "citations": [citation_json(citation) for citation in answer.citations],
         "context": context_json(answer.context),
         "route": route_json(answer.route),
-        "cache": asdict(answer.cache),
+        "cache": cache_json(answer.cache),
         "usage": usage_json(answer.usage),
         "savings": savings_json(answer.savings),
         "prompt_tokens": dict(answer.prompt_tokens),
@@ -102,6 +102,16 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
 def stage_json(span: StageSpan) -> Json:
     """Return when one run of a stage began and ended, in milliseconds since the request came."""
     return {"stage": span.stage, "start_ms": round(1000 * span.start_s, 3), "end_ms": round(1000 * span.end_s, 3)}
+
+
+def cache_json(outcome: CacheOutcome) -> Json:
+    """Return what the response cache did."""
+    return {
+        "status": outcome.status,
+        "kind": outcome.kind,
+        "similarity": None if outcome.similarity is None else round(outcome.similarity, 4),
+        "age_s": None if outcome.age_s is None else round(outcome.age_s, 3),
+    }
 
 
 def result_json(result: IngestResult) -> Json:

@@ -1,4 +1,4 @@
-"""What a service stands on, opened and closed with a stack: Redis, the response cache, the index, the local models."""
+"""What a service stands on, opened and closed with a stack: Redis, the index, the local models."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
-from ragopt.ports import AnswerCache
-from ragopt.stages.cache.redis_cache import NoCache, RedisAnswerCache
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.stages.screen.documents import DocumentScreen
-from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.state.redis_server import EmbeddedRedis
 from ragopt.tokens import count_tokens_batch
 
-CACHE_TIMEOUT_S = 0.05
 QDRANT_TIMEOUT_S = 10.0
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
@@ -35,15 +32,6 @@ async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
     embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
     return embedded.url
-
-
-def opened_cache(redis_url: str, stack: AsyncExitStack, *, ttl_s: int, scope: str) -> AnswerCache:
-    """Return the answer cache over a client of its own, closed with the stack; one that keeps nothing for `ttl_s` 0."""
-    if not ttl_s:
-        return NoCache()
-    redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
-    stack.push_async_callback(redis.aclose)
-    return RedisAnswerCache(redis, ttl_s=ttl_s, scope=scope)
 
 
 async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:

@@ -24,6 +24,15 @@ from ragopt.settings.models import ModelSettings, ResilienceSettings
 
 # They change who answers when, never what is answered.
 LOAD_FIELDS = {"rpm", "tpm", "max_concurrent", "group"}
+# Where things are, what a request may cost and how long it may take. Every other setting may change an answer.
+OPERATING_FIELDS = frozenset(
+    {
+        *("data_dir", "qdrant_url", "qdrant_api_key", "redis_url", "api_key", "rerank_api_key", "host", "port"),
+        *("request_timeout_s", "max_concurrent_requests", "queue_wait_s", "drain_s", "conversation_ttl_s"),
+        *("max_document_bytes", "max_ingest_bytes", "max_body_bytes", "max_question_tokens"),
+        *("resilience", "budgets", "baseline", "targets", "cache", "limits"),
+    }
+)
 
 
 def caller_of(resilience: ResilienceSettings, *, prices: Prices, meter: Meter | None) -> ModelCaller:
@@ -91,10 +100,12 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
 
 
 def answering_digest(settings: Settings) -> str:
-    """Return 16 hex digits that change with the models that answer, what they may write and what becomes of it."""
-    models = [model.model_dump(mode="json", exclude=LOAD_FIELDS) for model in settings.models]
-    models += [rule.model_dump(mode="json") for rule in (*settings.routes, settings.routing, *settings.collections)]
-    canonical = json.dumps([models, settings.max_output_tokens], sort_keys=True)
+    """Return 16 hex digits that change with every setting that can change an answer, a new one included."""
+    answering = settings.model_dump(mode="json", exclude={*OPERATING_FIELDS, "models"})
+    models = [
+        [model.model_dump(mode="json", exclude=LOAD_FIELDS), configured_address(model)] for model in settings.models
+    ]
+    canonical = json.dumps([answering, models], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

@@ -63,7 +63,6 @@ def pipeline_over(
     return Pipeline(
         rewrite=rewrite,
         embed=embedder.encode_question,
-        generation=library.generation,
         cache=cache,
         retrieve=HybridRetriever(library),
         rerank=CrossEncoderReranker(judge, count_tokens=count_tokens) if judge else rerank,

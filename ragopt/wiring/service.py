@@ -15,10 +15,10 @@ from ragopt.config import Settings
 from ragopt.errors import RagoptError
 from ragopt.money.prices import table_version
 from ragopt.pipeline import Pipeline
-from ragopt.prompt import VERSION as PROMPT_VERSION
-from ragopt.stages.cache.redis_cache import NoCache
+from ragopt.ports import AnswerCache
+from ragopt.stages.cache.answer_cache import ResponseCache
+from ragopt.stages.cache.off import NoCache
 from ragopt.stages.history.fold import Limits, folded
-from ragopt.stages.rerank.choice import LATE_INTERACTION
 from ragopt.stages.rerank.judging import Judge
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
@@ -30,8 +30,9 @@ from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
 from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
-from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_cache, opened_library, redis_address
-from ragopt.wiring.models import answering_digest, deployments_of
+from ragopt.wiring.caching import opened_cache
+from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_library, redis_address
+from ragopt.wiring.models import deployments_of
 from ragopt.wiring.path import pipeline_over
 
 STATE_TIMEOUT_S = 0.5
@@ -44,6 +45,7 @@ class Service:
     settings: Settings
     library: Library
     pipeline: Pipeline
+    cache: ResponseCache | NoCache
     keys: KeyStore
     conversations: Conversations
     jobs: Jobs
@@ -78,14 +80,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
+        cache = opened_cache(settings, stack, redis_url=redis_url, library=library, embedder=embedder, reranker=judge)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
         yield Service(
             settings=settings,
             library=library,
             pipeline=opened_pipeline(
-                settings, stack, redis_url=redis_url, library=library, embedder=embedder, judge=judge, accounts=accounts
+                settings, stack, library=library, embedder=embedder, judge=judge, cache=cache, accounts=accounts
             ),
+            cache=cache,
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(
                 redis, ttl_s=settings.conversation_ttl_s, fold=partial(folded, limits=Limits.of(settings.history))
@@ -102,16 +106,13 @@ def opened_pipeline(
     settings: Settings,
     stack: AsyncExitStack,
     *,
-    redis_url: str,
     library: Library,
     embedder: Embedder,
     judge: Judge | None,
+    cache: AnswerCache,
     accounts: Accounts,
 ) -> Pipeline:
-    """Return the pipeline of a service, with its response cache and its models; closed with the stack."""
-    reranked_by = judge.tag if judge else LATE_INTERACTION
-    scope = f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
-    cache = opened_cache(redis_url, stack, ttl_s=settings.cache_ttl_s, scope=scope)
+    """Return the pipeline of a service with its models, closed with the stack."""
     deployments = deployments_of(settings.models)
     for deployment in deployments:
         stack.push_async_callback(deployment.provider.close)

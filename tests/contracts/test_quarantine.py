@@ -63,7 +63,7 @@ def test_it_is_stored_and_not_found(run: Callable[[Callable[[Library], Awaitable
 
 
 def test_release_lets_it_be_found(run: Callable[[Callable[[Library], Awaitable[None]]], None]) -> None:
-    """In a new generation, so that cached answers are checked again; a second release changes nothing."""
+    """In a new generation, as something newer than cached answers; a second release changes nothing."""
 
     async def scenario(library: Library) -> None:
         before = await library.generation("acme", "c")
@@ -72,6 +72,8 @@ def test_release_lets_it_be_found(run: Callable[[Callable[[Library], Awaitable[N
         assert not (await library.document("acme", "c", "held")).info.quarantined
         released = await library.generation("acme", "c")
         assert released == before + 1
+        assert await library.has_newer("acme", "c", since=before, generation=released)
+        assert not await library.has_newer("acme", "c", since=released, generation=released)
         await library.release("acme", "c", "held")
         assert await library.generation("acme", "c") == released
 

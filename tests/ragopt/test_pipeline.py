@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -14,15 +14,15 @@ import pytest
 from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound
 from indexes.library import Library
-from indexes.records import Document, IndexKnobs
-from ragopt.domain import Answer, CacheOutcome, QueryKnobs, Question, Route, Turn, Usage
+from indexes.records import Document, EncodedQuestion, IndexKnobs
+from ragopt.domain import Answer, CacheOutcome, Context, QueryKnobs, Question, Route, Turn, Usage
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.pipeline import ABSTENTION, Pipeline, similarities
 from ragopt.ports import Generate
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
-from ragopt.results import Generated, Prepared
+from ragopt.results import Generated, Kept, Looked, Prepared
 from ragopt.settings.history import HistorySettings
 from ragopt.stages.cite import CitationChecker
 from ragopt.stages.history.stage import BudgetedHistory
@@ -47,18 +47,32 @@ ROUTE = Route("fake", "fake", "simple", None, "the only one", ())
 class MemoryCache:
     """A cache in a dict; remembers what it was asked."""
 
-    kept: dict[tuple[str, int], Answer] = field(default_factory=dict)
+    kept: dict[str, Answer] = field(default_factory=dict)
     gets: int = 0
 
-    async def get(self, question: Question, standalone: str, *, generation: int) -> Answer | None:
-        """Return the kept answer of this text at this generation."""
-        self.gets += 1
-        kept = self.kept.get((standalone, generation))
-        return replace(kept, cache=CacheOutcome("hit", "exact", 1.0, 0.5)) if kept else None
+    def entry(self, question: Question, standalone: str) -> str:
+        """Return the text."""
+        return standalone
 
-    async def put(self, question: Question, standalone: str, answer: Answer) -> None:
-        """Keep it."""
-        self.kept[standalone, answer.context.generation] = answer
+    async def look(
+        self, question: Question, standalone: str, *, encoding: Awaitable[EncodedQuestion], trace: Trace
+    ) -> Looked:
+        """Return the kept answer of this text."""
+        self.gets += 1
+        kept = self.kept.get(standalone)
+        if kept is None:
+            return Looked()
+        outcome = CacheOutcome("hit", "exact", 1.0, 0.5)
+        return Looked(answer=kept.again(outcome, question=question.text, standalone=standalone))
+
+    async def confirmed(self, doubtful: Kept, context: Context, *, question: Question, trace: Trace) -> Answer | None:
+        """Return nothing: nothing is ever doubtful here."""
+        return None
+
+    async def put(self, prepared: Prepared, answer: Answer) -> None:
+        """Keep it, if the question lets it."""
+        if prepared.question.cache in {"on", "write_only"}:
+            self.kept[prepared.context.standalone_question] = answer
 
 
 async def quote(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
@@ -95,7 +109,6 @@ async def pipelines_over(folder: Path, generate: Generate, cache: MemoryCache) -
         yield Pipeline(
             rewrite=rewrite,
             embed=encoder.encode_question,
-            generation=library.generation,
             cache=cache,
             retrieve=HybridRetriever(library),
             rerank=rerank,

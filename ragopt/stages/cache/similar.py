@@ -1,0 +1,99 @@
+"""Questions in other words: which kept ones are near, and how sure the verifier is that they ask the same."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+
+from indexes.errors import ModelUnavailable, StoreUnavailable
+from indexes.records import EncodedQuestion
+from ragopt.stages.cache.entries import Place, RedisEntries
+from ragopt.stages.cache.guard import Allowance, Guard
+from ragopt.stages.cache.key import EntryKey
+from ragopt.stages.cache.language import may_share_an_answer
+from ragopt.stages.cache.levels import Levels
+from ragopt.stages.cache.protocol import SameQuestion
+from ragopt.stages.cache.questions import QuestionIndex
+
+# Of the nearest kept questions, the verifier sees so many, and none that is farther away than this.
+CANDIDATES = 4
+LEAST_SIMILARITY = 0.6
+TIMEOUT_S = 0.1
+PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kept question that may ask the same. similarity: cosine. score: the verifier's, higher is surer."""
+
+    place: Place
+    similarity: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarQuestions:
+    """The index of kept questions, the verifier, and the level of each collection, behind one guard."""
+
+    index: QuestionIndex
+    judge: SameQuestion
+    levels: Levels
+    guard: Guard
+
+    @classmethod
+    def over(
+        cls,
+        index: QuestionIndex,
+        judge: SameQuestion,
+        levels: Levels,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        pause_s: float = PAUSE_S,
+    ) -> SimilarQuestions:
+        """Return it with a guard that lets each use take `timeout_s`, and none for `pause_s` after a failure."""
+        guard = Guard(StoreUnavailable, ModelUnavailable, timeout_s=timeout_s, pause_s=pause_s)
+        return cls(index, judge, levels, guard)
+
+    async def candidates(
+        self,
+        key: EntryKey,
+        asked: str,
+        *,
+        encoding: Awaitable[EncodedQuestion],
+        entries: RedisEntries,
+        allowance: Allowance,
+    ) -> Sequence[Candidate]:
+        """Return the kept questions near `asked`, the surest first. allowance: what Redis may take.
+
+        What the index holds of entries that are gone is removed. Raises: `Skipped`.
+        """
+        encoded = await encoding
+        async with self.guard.within(self.guard.allowance()):
+            near = await self.index.nearest(key, encoded.dense, limit=CANDIDATES, at_least=LEAST_SIMILARITY)
+        if not near:
+            return []
+        questions = await entries.questions([item.place for item in near], allowance=allowance)
+        known = [
+            (item, text)
+            for item, text in zip(near, questions, strict=True)
+            if text is not None and may_share_an_answer(asked, text)
+        ]
+        async with self.guard.within(self.guard.allowance()):
+            if None in questions:
+                await self.index.remove(item.place for item, text in zip(near, questions, strict=True) if text is None)
+            scores = await self.judge.scores(asked, [text for _, text in known]) if known else []
+        found = [
+            Candidate(item.place, item.similarity, float(score)) for (item, _), score in zip(known, scores, strict=True)
+        ]
+        return sorted(found, key=lambda item: -item.score)
+
+    async def keep(self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place]) -> None:
+        """Keep the question of an entry, and forget those of entries that had to go. Raises: `Skipped`."""
+        async with self.guard.within(self.guard.allowance()):
+            await self.index.add(key, encoded.dense)
+            await self.index.remove(gone)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self.levels.close()
+        await self.index.close()

@@ -1,0 +1,107 @@
+"""The response cache over its own Redis client and its own index of questions."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from indexes.edge import EdgeEngine
+from indexes.embedding import Embedder
+from indexes.library import Library
+from indexes.qdrant import QdrantEngine
+from indexes.store import Engine
+from ragopt.config import Settings
+from ragopt.prompt import VERSION as PROMPT_VERSION
+from ragopt.settings.routing import RouteSettings
+from ragopt.stages.cache.answer_cache import ResponseCache, ServingRules
+from ragopt.stages.cache.entries import EntryLimits, RedisEntries
+from ragopt.stages.cache.key import Keys
+from ragopt.stages.cache.levels import Levels
+from ragopt.stages.cache.off import NoCache
+from ragopt.stages.cache.protocol import Calibrate, SameQuestion
+from ragopt.stages.cache.questions import QuestionIndex
+from ragopt.stages.cache.similar import SimilarQuestions
+from ragopt.stages.rerank.choice import LATE_INTERACTION
+from ragopt.stages.rerank.judging import Judge
+from ragopt.state.labels import Labels
+from ragopt.state.redis_server import connect
+from ragopt.wiring.models import answering_digest
+
+CACHE_TIMEOUT_S = 0.05
+STATE_TIMEOUT_S = 0.5
+QDRANT_TIMEOUT_S = 1.0
+QUESTIONS_FOLDER = "cache"
+# An open shard holds 34 MB of page cache.
+MAX_OPEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Who judges whether two questions ask the same, and how its scores become a level."""
+
+    judge: SameQuestion
+    calibrate: Calibrate
+
+
+def opened_cache(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    redis_url: str,
+    library: Library,
+    embedder: Embedder,
+    reranker: Judge | None,
+    verifier: Verifier | None = None,
+) -> ResponseCache | NoCache:
+    """Return the response cache, closed with the stack; one that keeps nothing where `ttl_s` is 0.
+
+    Without a verifier only the same words are served.
+    """
+    if not settings.cache.ttl_s:
+        return NoCache()
+    redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
+    stack.push_async_callback(redis.aclose)
+    similar = None
+    if verifier is not None and settings.cache.semantic:
+        similar = opened_similar(settings, stack, redis_url=redis_url, embedder=embedder, verifier=verifier)
+    limits = EntryLimits(
+        ttl_s=settings.cache.ttl_s, entries=settings.cache.entries, entry_bytes=settings.cache.entry_bytes
+    )
+    cache = ResponseCache(
+        Keys(scope_of(settings, embedder, reranker), labels_in(settings.routes)),
+        RedisEntries(redis, limits=limits),
+        library,
+        embedder.encode_question,
+        similar=similar,
+        rules=ServingRules(settings.cache.max_wrong, settings.cache.shadow_share),
+    )
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def opened_similar(
+    settings: Settings, stack: AsyncExitStack, *, redis_url: str, embedder: Embedder, verifier: Verifier
+) -> SimilarQuestions:
+    """Return what finds questions in other words, over an index of its own that is closed with the stack."""
+    engine: Engine
+    if settings.qdrant_url:
+        engine = QdrantEngine(settings.qdrant_url, settings.qdrant_api_key, timeout_s=QDRANT_TIMEOUT_S)
+    else:
+        engine = EdgeEngine(settings.data_dir / QUESTIONS_FOLDER, max_open=MAX_OPEN)
+    stack.push_async_callback(engine.close)
+    redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
+    stack.push_async_callback(redis.aclose)
+    index = QuestionIndex(engine, dim=embedder.dim, tag=embedder.tag)
+    levels = Levels(Labels(redis), verifier.calibrate, judge=verifier.judge.tag)
+    return SimilarQuestions.over(index, verifier.judge, levels)
+
+
+def scope_of(settings: Settings, embedder: Embedder, reranker: Judge | None) -> str:
+    """Return what no question names and what decides its answer: prompt, models, and every setting that may."""
+    reranked_by = reranker.tag if reranker else LATE_INTERACTION
+    return f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
+
+
+def labels_in(routes: tuple[RouteSettings, ...]) -> frozenset[str]:
+    """Return the labels that a routing rule asks for: they decide which model answers."""
+    return frozenset(name for rule in routes for name in rule.when.labels())
