@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import faults, gate, guards, memory, page, prefix, prompt, quality, rerank, routing, tune
+from eval.cli import cache, faults, gate, guards, memory, page, prefix, prompt, quality, rerank, routing, tune
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     rerank.add_to(commands)
     tune.add_to(commands)
     routing.add_to(commands)
+    cache.add_to(commands)
     guards.add_to(commands)
     memory.add_to(commands)
     prefix.add_to(commands)

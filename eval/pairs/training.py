@@ -26,6 +26,8 @@ LogitRows: TypeAlias = NDArray[np.float32]
 BUCKET_BATCHES = 20
 EVALUATED_AT_ONCE = 64
 WEIGHT_DECAY = 0.01
+# The head begins at random, the trunk does not.
+HEAD_RATE = 5
 LARGEST_GRADIENT = 1.0
 
 logger = logging.getLogger(__name__)
@@ -58,8 +60,12 @@ def train(network: PairNetwork, pairs: Sequence[Pair], held_out: Sequence[Pair],
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     rng = np.random.default_rng(recipe.seed)
-    learning = [weights for weights in network.parameters() if weights.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY)
+    trunk = [weights for weights in network.trunk.parameters() if weights.requires_grad]
+    groups = [
+        {"params": trunk, "lr": recipe.learning_rate},
+        {"params": list(network.head.parameters()), "lr": HEAD_RATE * recipe.learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
     steps = recipe.epochs * -(-len(pairs) // recipe.batch_pairs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, steps, recipe.warm_up))
     history: list[Evaluation] = []
