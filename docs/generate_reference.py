@@ -16,6 +16,7 @@ from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.experiments import ExperimentSettings, GuardSettings, VariantSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
@@ -78,6 +79,12 @@ BUDGETS_TEXT = """\
 ## Budget fields
 
 Each `[[budgets]]` entry of `ragopt.toml` takes these fields. See [Costs](costs.md).
+"""
+
+EXPERIMENTS_TEXT = """\
+## Experiment fields
+
+The `[[experiments]]` entries of `ragopt.toml`, their `variants`, and their `guards`. See [Experiments](experiments.md).
 """
 
 BASELINE_TEXT = """\
@@ -167,6 +174,7 @@ command prints what a program can read.
 
 
 ROUTING_KINDS: tuple[type[BaseModel], ...] = (RoutingSettings, RouteSettings, RouteWhen)
+EXPERIMENT_KINDS: tuple[type[BaseModel], ...] = (ExperimentSettings, VariantSettings, GuardSettings)
 
 
 def render() -> str:
@@ -186,6 +194,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(BudgetSettings)),
         BASELINE_TEXT,
         table(("field", "default", "meaning"), field_rows(BaselineSettings)),
+        EXPERIMENTS_TEXT,
+        *(table(("field", "default", "meaning"), field_rows(kind)) for kind in EXPERIMENT_KINDS),
         TARGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
         ROUTING_TEXT,

@@ -31,8 +31,10 @@ from ragopt.settings.checks import (
     refuse_duplicate_models,
     refuse_unknown_baseline,
     refuse_unknown_targets,
+    refuse_unknown_variants,
 )
 from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.experiments import ExperimentSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
@@ -118,6 +120,9 @@ class Settings(BaseSettings):
     )
     history: HistorySettings = Field(
         default=HistorySettings(), description="`[history]`: what of an earlier conversation goes into a prompt"
+    )
+    experiments: tuple[ExperimentSettings, ...] = Field(
+        default=(), description="`[[experiments]]`: variants that share the traffic"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
     routing: RoutingSettings = Field(
@@ -216,6 +221,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_unknown_baseline(settings.baseline, settings.models)
     refuse_duplicate_budgets(settings.budgets)
     refuse_unknown_targets(settings.routes, settings.models)
+    refuse_unknown_variants(settings.experiments, settings.models)
     refuse_duplicate_collections(settings.collections)
     return settings
 

@@ -103,6 +103,7 @@ class Question:
     share of such answers that may be wrong; the operator's holds where it is smaller.
     budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
+    variant: `experiment/variant` where the question takes part in one, "" where it does not.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
     """
 
@@ -126,6 +127,7 @@ class Question:
     cache_max_wrong: float = 1.0
     budget_named: bool = False
     instructions: str = ""
+    variant: str = ""
     summary: Summary | None = None
 
 

@@ -28,6 +28,8 @@ from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
 from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.experiments.assigning import Assignment, applied, assigned
+from ragopt.experiments.losses import losses_of
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
 from ragopt.state.conversations import NEW, Conversation
@@ -68,6 +70,7 @@ class Asked:
     trace: Trace
     conversation: Conversation = NEW
     tokens_taken: int = 0
+    assignment: Assignment | None = None
 
 
 @router.post("/context", dependencies=[PERMIT], responses={200: {"model": ContextResponse}})
@@ -137,9 +140,24 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
         await asyncio.gather(guessed, return_exceptions=True)
     question = question_of(body, caller, kept=kept, settings=settings)
     question = replace(question, instructions=instructions)
+    assignment = await assignment_of(shared, question, body.conversation_id)
+    question = applied(question, assignment)
+    if assignment is not None:
+        trace.note(variant=assignment.name)
     taken = await within_rate(request, caller, tokens=likely_tokens(question))
     await shared.service.accounts.meter.check(question)
-    return Asked(question, body.conversation_id, deadline(request), trace, kept, tokens_taken=taken)
+    return Asked(
+        question, body.conversation_id, deadline(request), trace, kept, tokens_taken=taken, assignment=assignment
+    )
+
+
+async def assignment_of(shared: Running, question: Question, conversation_id: str | None) -> Assignment | None:
+    """Return the experiment's variant that the question is answered with, None where none is for it."""
+    experiments = shared.service.experiments
+    if not experiments.settings:
+        return None
+    stopped = await experiments.stopped()
+    return assigned(question, experiments.settings, conversation_id=conversation_id, stopped=stopped)
 
 
 async def conversation(
@@ -234,6 +252,10 @@ async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     """Write the answer down: in the ledger, the key's limits and its conversation. Raises: `StateUnavailable`."""
     shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
+    if asked.assignment is not None:
+        names = asked.assignment.experiment.name, asked.assignment.variant.name
+        losses = losses_of(whole, latency_ms=asked.trace.timings_ms()["total"])
+        shared.service.experiments.saw(*names, answer_id=whole.id, losses=losses)
     settle_rate(shared.service.rates, asked.question.key_id, whole.usage, taken=asked.tokens_taken)
     await remember(whole, asked, shared)
 

@@ -96,6 +96,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "timings_ms": trace.timings_ms(),
         "stages": [stage_json(span) for span in trace.spans],
         "fallbacks": dict(trace.fallbacks),
+        "variant": trace.facts.get("variant"),
     }
 
 

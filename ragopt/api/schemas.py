@@ -219,6 +219,7 @@ class AnswerResponse(Wire):
     timings_ms: dict[str, float]
     stages: list[StageOut]
     fallbacks: dict[str, str]
+    variant: Annotated[str | None, Field(description="of a live experiment: `experiment/variant`")]
 
 
 class SummaryOut(Wire):

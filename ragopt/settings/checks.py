@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ragopt.errors import ConfigError
 from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.experiments import ExperimentSettings
 from ragopt.settings.models import ModelSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings
 from ragopt.settings.routing import RouteSettings
@@ -48,3 +49,15 @@ def refuse_unknown_targets(rules: Sequence[RouteSettings], models: Sequence[Mode
     for number, rule in enumerate(rules, start=1):
         if rule.model is not None and rule.model not in names:
             raise ConfigError(f"routes.{number}.model: no model is named {rule.model!r}")
+
+
+def refuse_unknown_variants(experiments: Sequence[ExperimentSettings], models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if two experiments share a name or a variant names a model that is not configured."""
+    names = [experiment.name for experiment in experiments]
+    known = [model.name for model in models]
+    for experiment in experiments:
+        if names.count(experiment.name) > 1:
+            raise ConfigError(f"experiments.{experiment.name}: the name is taken")
+        for variant in experiment.variants:
+            if variant.model is not None and variant.model not in known:
+                raise ConfigError(f"experiments.{experiment.name}.{variant.name}: no model is named {variant.model!r}")

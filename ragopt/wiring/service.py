@@ -23,6 +23,7 @@ from ragopt.stages.rerank.judging import Judge
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.conversations import Conversations
+from ragopt.state.experiments import Experiments
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
 from ragopt.state.keys import KeyStore
@@ -52,6 +53,7 @@ class Service:
     idempotency: Idempotency
     accounts: Accounts
     rates: RateLimiter
+    experiments: Experiments
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -98,6 +100,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             idempotency=Idempotency(redis),
             accounts=accounts,
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
+            experiments=Experiments(redis, accounts.outbox, settings.experiments),
             ping_state=partial(ping_redis, redis),
         )
 

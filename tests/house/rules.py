@@ -27,7 +27,10 @@ RAGOPT_LAYERS = (
         (f"ragopt.{name}", 0)
         for name in ("domain", "events", "results", "errors", "telemetry", "settings", "config", "tokens")
     ),
-    *((f"ragopt.{name}", 1) for name in ("ports", "pipeline", "prompt", "evidence", "slots", "privacy", "flights")),
+    *(
+        (f"ragopt.{name}", 1)
+        for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
+    ),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.wiring", 3),
     ("ragopt.api", 4),

@@ -37,8 +37,11 @@ from ragopt.domain import (
 )
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
+from ragopt.experiments.judging import LossSums
 from ragopt.money.ledger import AnswerRow
+from ragopt.settings.experiments import ExperimentSettings, Loss
 from ragopt.state.conversations import NEW, Conversation
+from ragopt.state.experiments import LOSSES
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
 from ragopt.state.ledger import DaySums
@@ -410,6 +413,28 @@ class FakeCosts:
 
 
 @dataclass
+class FakeExperiments:
+    """Experiments whose sums a test sets; remembers what was seen."""
+
+    settings: tuple[ExperimentSettings, ...] = ()
+    ended: frozenset[str] = frozenset()
+    seen: list[tuple[str, str, str, dict[Loss, float]]] = field(default_factory=list)
+    added: dict[tuple[str, str], dict[Loss, LossSums]] = field(default_factory=dict)
+
+    async def stopped(self) -> frozenset[str]:
+        """Return what the test says."""
+        return self.ended
+
+    def saw(self, experiment: str, variant: str, *, answer_id: str, losses: dict[Loss, float]) -> None:
+        """Note an answer."""
+        self.seen.append((experiment, variant, answer_id, losses))
+
+    async def sums(self, experiment: str, variant: str) -> dict[Loss, LossSums]:
+        """Return what the test says, nothing for the rest."""
+        return dict.fromkeys(LOSSES, LossSums()) | self.added.get((experiment, variant), {})
+
+
+@dataclass
 class FakeAccounts:
     """The books of the service."""
 
@@ -431,6 +456,7 @@ class FakeService:
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     rates: FakeRates = field(default_factory=FakeRates)
+    experiments: FakeExperiments = field(default_factory=FakeExperiments)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def readiness(self) -> dict[str, str]:
@@ -440,7 +466,7 @@ class FakeService:
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
         kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
-        for part in (*kept, self.accounts, self.rates):
+        for part in (*kept, self.accounts, self.rates, self.experiments):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 
