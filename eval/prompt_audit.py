@@ -34,7 +34,6 @@ from ragopt.providers.layout import STABLE, Part, Prompt
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.results import Prepared
 from ragopt.settings.models import ModelSettings
-from ragopt.stages.cite import CitationChecker
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
 from ragopt.wiring.models import deployment_of
@@ -117,9 +116,9 @@ async def audited(corpus: Corpus, question: Question, *, model: Deployment) -> A
     if isinstance(prepared, Answer):
         raise EvaluationError("an answer came from a cache that is off")
     text = await written(prepared.prompt, prepared.context, model=model) if prepared.context.passages else ABSTENTION
-    checker = CitationChecker(prepared.context)
-    checker.feed(text)
-    _, cited = checker.finish()
+    checker = corpus.pipeline.cite(prepared, trace=Trace("audit"))
+    await checker.feed(text)
+    _, cited = await checker.finish()
     tokens = {part: count_tokens(prepared.prompt.text_of(part)) for part in PARTS}
     return Audited(prepared, tokens, frozenset(citation.n for citation in cited.citations))
 

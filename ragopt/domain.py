@@ -202,6 +202,21 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedClaim:
+    """One claim of an answer. Offsets are code points into the answer, half open; cited: the numbers of its markers.
+
+    support, score: of the best passage it cites, of those together where none carries it alone, and of the whole
+    context where it cites none.
+    """
+
+    answer_start: int
+    answer_end: int
+    cited: tuple[int, ...]
+    support: Support
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one model: its configured name, what came of it, a sentence, and milliseconds."""
 
@@ -302,10 +317,11 @@ class CacheOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer. `partial` is True where the provider stopped after text was already released.
+    """The whole answer. `partial` is True where it ended early or a sentence that nothing supports was left out.
 
     `savings` is None where a price it needs is not known. prompt_tokens: of each part of the prompt as it was laid
-    out, in o200k_base, whoever counted the `usage`; empty where no prompt was.
+    out, in o200k_base, whoever counted the `usage`; empty where no prompt was. claims: every one of the text, cited
+    or not.
     """
 
     id: str
@@ -319,6 +335,7 @@ class Answer:
     partial: bool = False
     savings: Savings | None = None
     prompt_tokens: Mapping[str, int] = field(default_factory=dict)
+    claims: tuple[CheckedClaim, ...] = ()
 
     def again(self, outcome: CacheOutcome, *, question: str, standalone: str) -> Answer:
         """Return the answer as it is given once more, for nothing, to a question in these words."""

@@ -151,15 +151,14 @@ class Pipeline:
 
         written: deltas and then one `Generated`, of a call that runs or that ended hours ago; closed at the end.
         """
-        checker, generated = self.cite(prepared.context), NOTHING_FOUND
+        checker, generated = self.cite(prepared, trace=trace), NOTHING_FOUND
         async with aclosing(written) as events:
             async for event in events:
                 if isinstance(event, Generated):
                     generated = event
-                elif released := checker.feed(event.text):
+                elif released := await checker.feed(event.text):
                     yield TextReleased(released)
-        with trace.stage("cite"):
-            rest, cited = checker.finish()
+        rest, cited = await checker.finish()
         if rest:
             yield TextReleased(rest)
         for citation in cited.citations:
@@ -182,15 +181,16 @@ class Pipeline:
         return Answer(
             id=prepared.question.answer_id or answer_id(),
             text=cited.text,
-            abstained=generated.abstained,
+            abstained=generated.abstained or cited.text == ABSTENTION,
             citations=cited.citations,
             context=prepared.context,
             route=generated.route,
             cache=prepared.outcome,
             usage=generated.usage,
-            partial=generated.partial,
+            partial=generated.partial or cited.dropped > 0,
             savings=await self.savings(prepared, generated) if self.savings else None,
             prompt_tokens=prepared.prompt.tokens(self.count_tokens),
+            claims=cited.claims,
         )
 
     async def _standalone(self, question: Question, trace: Trace) -> Standalone:

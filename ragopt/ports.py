@@ -95,18 +95,18 @@ class Generate(Protocol):
 class CiteStream(Protocol):
     """Citation checking of one answer while it streams."""
 
-    def feed(self, delta: str) -> str:
-        """Return what of the text so far can be released: never half a marker, never one out of range."""
+    async def feed(self, delta: str) -> str:
+        """Return what of the text so far can be released: whole checked sentences, no marker out of range."""
 
-    def finish(self) -> tuple[str, Cited]:
+    async def finish(self) -> tuple[str, Cited]:
         """Return the rest to release, and the whole answer with its citations."""
 
 
 class Cite(Protocol):
-    """Passages to a fresh checker."""
+    """A prepared answer to a fresh checker."""
 
-    def __call__(self, context: Context) -> CiteStream:
-        """Return the checker for an answer that cites these passages."""
+    def __call__(self, prepared: Prepared, *, trace: Trace) -> CiteStream:
+        """Return the checker for an answer that cites the passages of `prepared`."""
 
 
 class AnswerCache(Protocol):

@@ -9,6 +9,7 @@ from ragopt.domain import (
     Answer,
     BilledCall,
     CacheOutcome,
+    CheckedClaim,
     Citation,
     Context,
     Passage,
@@ -143,7 +144,9 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """An answer text after citation checking."""
+    """An answer text after citation checking. dropped: sentences that were left out because nothing supports them."""
 
     text: str
     citations: tuple[Citation, ...]
+    claims: tuple[CheckedClaim, ...] = ()
+    dropped: int = 0

@@ -72,8 +72,8 @@ _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|
 _MONTH += r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b(?:\.(?=,?\s?\d))?"
 _UNIT = "|".join(sorted((re.escape(unit) for unit in UNITS), key=len, reverse=True))
 NUMBER = re.compile(
-    # Not the 19 of COVID-19, and not the second half of a decimal.
-    r"(?<![\w.])(?<![A-Za-z]-)(?P<currency>us\$|[$€£])?\s?"
+    # Not the 19 of COVID-19, not the 4 of OCT3/4, and not the second half of a decimal.
+    r"(?<![\w.])(?<![A-Za-z]-)(?<![\w)][/+])(?P<currency>us\$|[$€£])?\s?"
     rf"(?:(?P<digits>{_DIGITS})(?P<ordinal>st|nd|rd|th|s)?|(?P<word>{'|'.join(NUMBER_WORDS)}))(?![\w])"
     rf"(?:[\s-](?P<scale>{'|'.join(SCALES)})\b)?(?:[\s-]?(?P<unit>{_UNIT})s?(?!\w))?",
     re.IGNORECASE,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
-from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Route, Savings, Usage
+from ragopt.domain import Answer, CacheOutcome, CheckedClaim, Citation, Context, Passage, Route, Savings, Usage
 from ragopt.telemetry import StageSpan, Trace
 
 Json = dict[str, object]
@@ -43,6 +43,11 @@ def passage_json(passage: Passage) -> Json:
 def citation_json(citation: Citation) -> Json:
     """Return one citation."""
     return asdict(citation)
+
+
+def claim_json(claim: CheckedClaim) -> Json:
+    """Return one checked claim."""
+    return {**asdict(claim), "cited": list(claim.cited)}
 
 
 def route_json(route: Route) -> Json:
@@ -86,6 +91,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "abstained": answer.abstained,
         "partial": answer.partial,
         "citations": [citation_json(citation) for citation in answer.citations],
+        "claims": [claim_json(claim) for claim in answer.claims],
         "context": context_json(answer.context),
         "route": route_json(answer.route),
         "cache": cache_json(answer.cache),

@@ -142,6 +142,16 @@ class CitationOut(Wire):
     score: float
 
 
+class ClaimOut(Wire):
+    """One claim of the answer, cited or not: held to the passages it cites, else to the whole context."""
+
+    answer_start: int
+    answer_end: int
+    cited: list[int]
+    support: Support
+    score: float
+
+
 class AttemptOut(Wire):
     """One call of one model."""
 
@@ -209,6 +219,7 @@ class AnswerResponse(Wire):
     abstained: bool
     partial: bool
     citations: list[CitationOut]
+    claims: list[ClaimOut]
     context: ContextOut
     route: RouteOut
     cache: CacheOut

@@ -19,7 +19,9 @@ from ragopt.providers.meter import Meter
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
-from ragopt.stages.cite import CitationChecker
+from ragopt.stages.cite.calibration import shipped_calibrations
+from ragopt.stages.cite.checker import CitationChecking
+from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.stages.history.stage import BudgetedHistory
 from ragopt.stages.history.vectors import TurnVectors
@@ -71,7 +73,7 @@ def pipeline_over(
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
-        cite=CitationChecker,
+        cite=CitationChecking(ClaimJudge(shipped_calibrations(), None), settings.collections),
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=PriceEdges(
             deployments,

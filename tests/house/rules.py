@@ -31,6 +31,7 @@ RAGOPT_LAYERS = (
         (f"ragopt.{name}", 1)
         for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
     ),
+    *((f"ragopt.{name}", 1) for name in ("markers", "reading")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.wiring", 3),
     ("ragopt.api", 4),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from ragopt.domain import Context
+from ragopt.domain import Context, Question
 from ragopt.pipeline import ABSTENTION
 from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import Completed, CompletionRequest, TextDelta
-from ragopt.results import History
-from ragopt.stages.cite import CitationChecker
+from ragopt.results import Cited, History, Prepared
+from ragopt.stages.cite.calibration import shipped_calibrations
+from ragopt.stages.cite.checker import CitationChecking
+from ragopt.stages.cite.judging import ClaimJudge
+from ragopt.telemetry import Trace
 from tests.fakes import context_of, passage
 
 LEAVE = "# Leave\nEmployees have 28 days of paid leave. Ask your manager first."
@@ -46,9 +49,16 @@ def test_it_quotes_the_sentence_that_answers() -> None:
 def test_every_quote_is_found_again_in_its_source() -> None:
     """What it writes, the citation checker calls supported."""
     context = context_for("How many days of leave do employees have, and what is the late fee?")
-    checker = CitationChecker(context)
-    checker.feed(answered(context)[0])
-    _, cited = checker.finish()
+    prepared = Prepared(Question(context.question, "acme"), context, build_prompt(context, History()))
+    checker = CitationChecking(ClaimJudge(shipped_calibrations(), None))(prepared, trace=Trace("r"))
+
+    text, _ = answered(context)
+
+    async def checked() -> Cited:
+        await checker.feed(text)
+        return (await checker.finish())[1]
+
+    cited = asyncio.run(checked())
     assert {citation.n for citation in cited.citations} == {1, 2}
     assert {citation.support for citation in cited.citations} == {"supported"}
 

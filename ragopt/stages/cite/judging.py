@@ -1,0 +1,143 @@
+"""Claims to verdicts: candidate sentences, features, the model's logit, one calibrated score."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.errors import ModelUnavailable
+from indexes.invisible import strip_invisible
+from ragopt.domain import Support
+from ragopt.slots import is_negated, slots_of
+from ragopt.stages.cite.calibration import LOGIT, Calibration, Calibrations
+from ragopt.stages.cite.evidence import Candidate, Units, topic_words
+from ragopt.stages.cite.features import FEATURES, features_of
+from ragopt.telemetry import Trace
+
+SPACES = re.compile(r"\s+")
+ENDS = " .!?…:;,\"'”’"
+# Of the words of a sentence that a claim must have to pass for a quotation of it: a part may leave out what matters.
+QUOTED_SHARE = 0.6
+# Where so many of a claim's words stand in one piece of evidence, that piece is what the claim speaks of: a number
+# that stands nowhere in what is cited is then wrong, whatever else agrees.
+SAME_MATTER = 0.5
+WRONG_NUMBER = 0.01
+KEPT_VERDICTS = 2_048
+
+
+class EntailmentModel(Protocol):
+    """A classifier of pairs of evidence and claim. `tag` names its weights."""
+
+    tag: str
+
+    async def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Return float32 [n, 1], higher where the first text carries the second. Raises: `ModelUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of a claim. evidence: what carries it or comes nearest, None where nothing shares a word with it."""
+
+    support: Support
+    score: float
+    evidence: Candidate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A claim beside its evidence before a model has seen it. quoted: the sentence that the claim repeats, if any."""
+
+    claim: str
+    candidates: tuple[Candidate, ...]
+    features: tuple[float, ...]
+    quoted: Candidate | None
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return what the model is asked about: nothing where the claim is a quotation."""
+        return [] if self.quoted else [(candidate.text, self.claim) for candidate in self.candidates]
+
+
+class ClaimJudge:
+    """Judges claims; the same claim beside the same sentences is judged once. Without a model, by features alone."""
+
+    def __init__(self, calibrations: Calibrations, model: EntailmentModel | None) -> None:
+        self.tag = model.tag if model else "lexical"
+        self._calibrations = calibrations
+        self._model = model
+        self._known: OrderedDict[tuple[str, Units], Verdict] = OrderedDict()
+
+    async def __call__(self, claims: Sequence[tuple[str, Units]], *, trace: Trace) -> list[Verdict]:
+        """Return one verdict per claim, in order. A model that fails costs accuracy, and the trace says so."""
+        unknown = [asked for asked in dict.fromkeys(claims) if asked not in self._known]
+        readings = await asyncio.to_thread(read, unknown) if unknown else []
+        logits = await self._logits(readings, trace=trace)
+        for asked, reading, found in zip(unknown, readings, logits, strict=True):
+            self._known[asked] = verdict_of(reading, found, self._calibrations)
+        verdicts = [self._known[asked] for asked in claims]
+        while len(self._known) > KEPT_VERDICTS:
+            self._known.popitem(last=False)
+        return verdicts
+
+    async def _logits(self, readings: Sequence[Reading], *, trace: Trace) -> list[list[float] | None]:
+        """Return the logits of each reading's pairs; None for each where there is no model, or it fails."""
+        pairs = [pair for reading in readings for pair in reading.pairs()]
+        if self._model is None:
+            return [None] * len(readings)
+        try:
+            flat = iter([float(row[0]) for row in await self._model.logits(pairs)] if pairs else [])
+        except ModelUnavailable as error:
+            trace.fell_back("cite", error.detail)
+            return [None] * len(readings)
+        return [[next(flat) for _ in reading.pairs()] for reading in readings]
+
+
+def read(claims: Sequence[tuple[str, Units]]) -> list[Reading]:
+    """Return each claim with its candidates and features."""
+    return [reading_of(claim, units) for claim, units in claims]
+
+
+def reading_of(claim: str, units: Units) -> Reading:
+    """Return a claim with its candidates and features."""
+    candidates = units.candidates(claim)
+    features = features_of(claim, [candidate.text for candidate in candidates], everything=units.text)
+    return Reading(claim, tuple(candidates), features, next((one for one in candidates if repeats(claim, one)), None))
+
+
+def repeats(claim: str, candidate: Candidate) -> bool:
+    """Return whether a claim is the candidate's own words: they stand in it as they are, and are most of it."""
+    if flat(claim) not in flat(candidate.quote):
+        return False
+    whole = is_negated(slots_of(claim)) == is_negated(slots_of(candidate.quote))
+    return whole and len(topic_words(claim)) >= QUOTED_SHARE * len(topic_words(candidate.quote))
+
+
+def verdict_of(reading: Reading, logits: Sequence[float] | None, calibrations: Calibrations) -> Verdict:
+    """Return what is said of a claim. logits: of its candidates, None where no model has seen them."""
+    if reading.quoted:
+        return Verdict("supported", 1.0, reading.quoted)
+    if not reading.candidates:
+        return Verdict("unsupported", 0.0, None)
+    named = dict(zip(FEATURES, reading.features, strict=True))
+    if logits is None:
+        return verdict(named, reading.candidates[0], calibrations.lexical)
+    best = int(np.argmax(logits))
+    return verdict({**named, LOGIT: logits[best]}, reading.candidates[best], calibrations.judged)
+
+
+def verdict(features: dict[str, float], evidence: Candidate, calibration: Calibration) -> Verdict:
+    """Return what a calibration says, unless a number or date is plainly wrong."""
+    slipped = features["lacks_number"] > 0 and features["covered"] >= SAME_MATTER
+    score = min(WRONG_NUMBER, calibration.score(features)) if slipped else calibration.score(features)
+    return Verdict(calibration.support(score), round(score, 4), evidence)
+
+
+def flat(text: str) -> str:
+    """Return `text` for comparing words: invisible characters gone, white space single, lower case, no end marks."""
+    return SPACES.sub(" ", strip_invisible(text)).strip(ENDS).casefold()
