@@ -59,20 +59,21 @@ class AnthropicProvider:
 
     async def open_stream(self, request: CompletionRequest) -> SdkStream[RawMessageStreamEvent]:
         """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
-        client = await self._with_key()
+        client = await self.client()
         return await client.messages.create(**parameters(request), stream=True, timeout=request.timeout_s)
 
     async def ask_whole(self, request: CompletionRequest) -> tuple[Head, AnthropicMessage]:
         """Return the answer of one call without streaming."""
-        client = await self._with_key()
+        client = await self.client()
         raw = await client.messages.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
         return head_of(self.name, raw.http_response.headers, expected=JSON), await raw.parse()
 
-    def reply(self) -> _Reply:
+    def reply(self) -> AnthropicReply:
         """Return what keeps the answer of one call."""
-        return _Reply()
+        return AnthropicReply()
 
-    async def _with_key(self) -> AsyncAnthropic:
+    async def client(self) -> AsyncAnthropic:
+        """Return the client with the key as it is now. Raises: `ProviderError` subclasses only."""
         client = await self._client.get()
         client.api_key = self._key()
         return client
@@ -90,7 +91,7 @@ class AnthropicProvider:
 
 
 @dataclass(slots=True)
-class _Reply:
+class AnthropicReply:
     """What the answer amounts to so far. reported: the usage, as far as it was told."""
 
     model: str = ""

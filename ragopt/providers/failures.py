@@ -7,7 +7,7 @@ and the HTTP library under them, and translating an error imports neither.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json import JSONDecodeError
 
 from ragopt.errors import (
@@ -118,13 +118,23 @@ def translate(error: Exception, *, provider: str, streaming: bool = False) -> Pr
     )
 
 
+def told_failure(body: object, *, status: int, provider: str) -> ProviderError:
+    """Return our error for one in a batch's results: its body, and its status, 200 where that is not told."""
+    parts = parts_of(body)
+    codes, message = codes_in(parts), message_in(parts)
+    kind = kind_of_answer(status, codes, message=message)
+    told = status if status >= 300 else None
+    return kind(f"{provider}: {answer_sentence(status, codes, message=message, kind=kind)}", status=told)
+
+
 def kind_of(error: Exception, names: list[str]) -> type[ProviderError]:
     """Return our class for `error`, whose chain of class names is `names`."""
     for name in names:
         if name in KIND_BY_CLASS:
             return KIND_BY_CLASS[name]
         if name in JUDGED_BY_STATUS:
-            return kind_of_answer(status_of(error), codes_of(error), message=message_of(error))
+            parts = body_of(error)
+            return kind_of_answer(status_of(error), codes_in(parts), message=message_in(parts))
     return ProviderProtocolError
 
 
@@ -166,21 +176,20 @@ def headers_of(error: Exception) -> Mapping[str, str]:
     return headers if isinstance(headers, Mapping) else {}
 
 
-def codes_of(error: Exception) -> frozenset[str]:
-    """Return every code and type in the error's body, wherever the dialect puts them."""
-    found = (part.get(key) for part in body_parts(error) for key in ("code", "type", "error_code"))
+def codes_in(parts: Sequence[Mapping[str, object]]) -> frozenset[str]:
+    """Return every code and type in the parts of an error's body, wherever the dialect puts them."""
+    found = (part.get(key) for part in parts for key in ("code", "type", "error_code"))
     return frozenset(value for value in found if isinstance(value, str))
 
 
-def message_of(error: Exception) -> str:
-    """Return the innermost message in the error's body, "" if there is none."""
-    found = [part["message"] for part in body_parts(error) if isinstance(part.get("message"), str)]
+def message_in(parts: Sequence[Mapping[str, object]]) -> str:
+    """Return the innermost message in the parts of an error's body, "" if there is none."""
+    found = [part["message"] for part in parts if isinstance(part.get("message"), str)]
     return str(found[-1]) if found else ""
 
 
-def body_parts(error: Exception) -> list[Mapping[str, object]]:
+def parts_of(body: object) -> list[Mapping[str, object]]:
     """Return the JSON objects of an error's body: the outer one, its `error`, and that one's `details`; [] for none."""
-    body: object = getattr(error, "body", None)
     parts = [body] if isinstance(body, Mapping) else []
     for key in ("error", "details"):
         inner = parts[-1].get(key) if parts else None
@@ -189,15 +198,24 @@ def body_parts(error: Exception) -> list[Mapping[str, object]]:
     return parts
 
 
+def body_of(error: Exception) -> list[Mapping[str, object]]:
+    """Return the parts of the body that an SDK error carries."""
+    return parts_of(getattr(error, "body", None))
+
+
 def sentence(error: Exception, *, kind: type[ProviderError]) -> str:
     """Return what went wrong in one line, without anything a provider might echo of a key."""
     names = {cls.__name__ for cls in type(error).__mro__}
     if not names & JUDGED_BY_STATUS or names & LOST_CONNECTIONS:
         cause = error.__cause__ or error
         return f"{type(cause).__name__}: {shown(str(cause))}".rstrip(": ")
-    status = status_of(error)
-    parts = [f"HTTP {status}" if status >= 300 else "error event", *sorted(codes_of(error) - {"error"})]
-    message = message_of(error)
+    parts = body_of(error)
+    return answer_sentence(status_of(error), codes_in(parts), message=message_in(parts), kind=kind)
+
+
+def answer_sentence(status: int, codes: frozenset[str], *, message: str, kind: type[ProviderError]) -> str:
+    """Return what an error answer says: its status, its codes and, unless a key was refused, its message."""
+    parts = [f"HTTP {status}" if status >= 300 else "error event", *sorted(codes - {"error"})]
     # Refusals of a key quote parts of it.
     if message and not issubclass(kind, KeyRefused):
         parts.append(f"“{shown(message)}”")

@@ -60,7 +60,7 @@ class OpenAIProvider:
 
     async def open_stream(self, request: CompletionRequest) -> SdkStream[ChatCompletionChunk]:
         """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
-        client = await self._with_key()
+        client = await self.client()
         usage = {"stream_options": {"include_usage": True}} if request.capabilities.stream_usage else {}
         return await client.chat.completions.create(
             **parameters(request), stream=True, extra_body=usage, timeout=request.timeout_s
@@ -68,15 +68,16 @@ class OpenAIProvider:
 
     async def ask_whole(self, request: CompletionRequest) -> tuple[Head, ChatCompletion]:
         """Return the answer of one call without streaming."""
-        client = await self._with_key()
+        client = await self.client()
         raw = await client.chat.completions.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
         return head_of(self.name, raw.http_response.headers, expected=JSON), raw.parse()
 
-    def reply(self) -> _Reply:
+    def reply(self) -> OpenAIReply:
         """Return what keeps the answer of one call."""
-        return _Reply()
+        return OpenAIReply()
 
-    async def _with_key(self) -> AsyncOpenAI:
+    async def client(self) -> AsyncOpenAI:
+        """Return the client with the key as it is now. Raises: `ProviderError` subclasses only."""
         client = await self._client.get()
         client.api_key = self._key()
         return client
@@ -92,7 +93,7 @@ class OpenAIProvider:
 
 
 @dataclass(slots=True)
-class _Reply:
+class OpenAIReply:
     """What the answer amounts to so far."""
 
     model: str = ""

