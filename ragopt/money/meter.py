@@ -14,7 +14,7 @@ from ragopt.domain import Outcome, Question, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown, StateUnavailable
 from ragopt.money.budgets import BudgetWindow, strictest, windows_for
 from ragopt.money.ledger import LedgerRow, nano_above, payer_of
-from ragopt.money.prices import FREE_PROVIDERS, Prices, priced, tokenizer_margin
+from ragopt.money.prices import BATCH_FACTOR, FREE_PROVIDERS, Prices, priced, tokenizer_margin
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage
@@ -24,6 +24,9 @@ from ragopt.state.ledger import Ledger
 
 # How long a hold outlives its call's own timeout: what a process that died had held comes free after that.
 GRACE_S = 60.0
+# Providers end a batch after a day; until it was read, and by a process that may have to be started first, its money is
+# held.
+BATCH_HOLD_S = 3 * 86_400.0
 
 
 class BudgetMeter:
@@ -57,6 +60,28 @@ class BudgetMeter:
             found = windows_for(self._settings, question, at=self._now())
             hold = await self._held(found, deployment, request) if found else None
         return BudgetReservation(uuid.uuid4().hex, deployment, question, hold, self)
+
+    async def planned(
+        self, deployment: Deployment, request: CompletionRequest, question: Question, *, name: str
+    ) -> BudgetReservation:
+        """Return what a call in a provider's batch may cost at most, half of a live one's; nothing is held yet.
+
+        name: the id of hold and ledger row, the same however often the call is planned.
+        Raises: `PriceUnknown` under a budget for a model without a price.
+        """
+        found = windows_for(self._settings, question, at=self._now())
+        hold = None
+        if found:
+            most_usd = await self._most_usd(found, deployment, request)
+            hold = Hold(name, tuple(found), nano_above(most_usd * BATCH_FACTOR), marked_s=int(BATCH_HOLD_S))
+        return BudgetReservation(name, deployment, question, hold, self, batch=True)
+
+    async def take(self, reservation: BudgetReservation) -> None:
+        """Hold what was planned, once however often. Raises: `BudgetSpent`, `StateUnavailable`."""
+        if reservation.hold is not None:
+            refusing = await self._budgets.take(reservation.hold, hold_s=BATCH_HOLD_S)
+            if refusing:
+                raise spent_error(refusing)
 
     async def check(self, question: Question) -> None:
         """Return unless a budget that refuses everything once it is spent has nothing left.
@@ -96,7 +121,7 @@ class BudgetMeter:
                 tier=deployment.tier,
                 usage=replace(usage, cost_usd=cost_usd),
                 price_version=self._prices.version(priced(deployment)),
-                batch=False,
+                batch=reservation.batch,
                 outcome=outcome,
             )
         )
@@ -110,12 +135,7 @@ class BudgetMeter:
         self, windows: Sequence[BudgetWindow], deployment: Deployment, request: CompletionRequest
     ) -> Hold | None:
         """Return the hold; None where Redis does not answer and no hard budget applies."""
-        most_usd = await asyncio.to_thread(most_usd_of, deployment, request, prices=self._prices)
-        if most_usd is None:
-            raise PriceUnknown(
-                f"{deployment.name}: no price is known, so it is not called under a USD budget",
-                when_spent=strictest(windows).when_spent,
-            )
+        most_usd = await self._most_usd(windows, deployment, request)
         try:
             held = await self._budgets.hold(windows, nano_above(most_usd), hold_s=request.timeout_s + GRACE_S)
         except StateUnavailable as error:
@@ -125,16 +145,28 @@ class BudgetMeter:
             return held
         raise spent_error(held)
 
+    async def _most_usd(
+        self, windows: Sequence[BudgetWindow], deployment: Deployment, request: CompletionRequest
+    ) -> Decimal:
+        most_usd = await asyncio.to_thread(most_usd_of, deployment, request, prices=self._prices)
+        if most_usd is None:
+            raise PriceUnknown(
+                f"{deployment.name}: no price is known, so it is not called under a USD budget",
+                when_spent=strictest(windows).when_spent,
+            )
+        return most_usd
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetReservation:
-    """Money that is set aside for one attempt; hold: None where no budget applies."""
+    """Money that is set aside for one attempt; hold: None where no budget applies. batch: in a provider's batch."""
 
     id: str
     deployment: Deployment
     question: Question
     hold: Hold | None
     meter: BudgetMeter
+    batch: bool = False
 
     async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome) -> None:
         """Count what the attempt cost and write its row; it never fails and never waits."""

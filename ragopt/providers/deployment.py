@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from ragopt.domain import Context, Tier
+from ragopt.domain import TIER_RANK, Context, Tier
 from ragopt.providers.capabilities import Capabilities, Effort
-from ragopt.providers.protocol import Provider
+from ragopt.providers.protocol import NO_MARKS, CacheMarks, CompletionRequest, Prompt, Provider
 from ragopt.results import Prepared
 from ragopt.settings.models import PriceSettings
 
@@ -21,7 +21,7 @@ class Deployment:
     price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
     effort: how much it is to reason, None for its default. rpm, tpm: requests and tokens per minute, and
     max_concurrent: calls at once, None for no limit of ours. group: those of one group share their calls.
-    effort: how much it is to reason, None for its default. base_url: where it is served, None at its provider.
+    base_url: where it is served, None at its provider.
     """
 
     name: str
@@ -37,6 +37,24 @@ class Deployment:
     max_concurrent: int | None = None
     group: str = ""
     base_url: str | None = None
+
+    def request(
+        self, prompt: Prompt, context: Context, *, max_output_tokens: int, cache: CacheMarks = NO_MARKS
+    ) -> CompletionRequest:
+        """Return the call of this deployment with a prompt, which was made from `context`.
+
+        cache: where its provider is to cache the prompt.
+        """
+        return CompletionRequest(
+            model=self.model,
+            prompt=prompt,
+            context=context,
+            max_output_tokens=max_output_tokens,
+            timeout_s=self.timeout_s,
+            capabilities=self.capabilities,
+            effort=self.effort,
+            cache=cache,
+        )
 
 
 class Gate(Protocol):
@@ -64,3 +82,16 @@ class Plan:
 
 Planner: TypeAlias = Callable[[Prepared], Plan]
 """A question with its context to a plan. Raises `UnknownModel`, `ModelNotAllowed`."""
+
+
+def above(one: Deployment, other: Deployment) -> bool:
+    """Return whether `one` is of a higher tier than `other`."""
+    return TIER_RANK[one.tier] > TIER_RANK[other.tier]
+
+
+def first_of_each_tier(deployments: Iterable[Deployment]) -> list[Deployment]:
+    """Return the first deployment of each tier, the dearest tier first."""
+    found: dict[Tier, Deployment] = {}
+    for deployment in deployments:
+        found.setdefault(deployment.tier, deployment)
+    return sorted(found.values(), key=lambda deployment: -TIER_RANK[deployment.tier])

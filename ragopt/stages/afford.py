@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
-from ragopt.domain import TIER_RANK
 from ragopt.errors import BudgetSpent, InvalidRequest
 from ragopt.ports import Generate
-from ragopt.providers.deployment import Deployment
+from ragopt.providers.deployment import Deployment, first_of_each_tier
 from ragopt.providers.protocol import TextDelta
 from ragopt.results import Generated, Prepared
 from ragopt.telemetry import Trace
@@ -45,10 +44,7 @@ class GenerateWithinBudget:
 
     def _cheaper(self, model: str) -> list[str]:
         """Return the first model of each tier, the dearest first, without the one that was asked for."""
-        names: dict[int, str] = {}
-        for deployment in self.deployments:
-            names.setdefault(TIER_RANK[deployment.tier], deployment.name)
-        return [name for _, name in sorted(names.items(), reverse=True) if name != model]
+        return [item.name for item in first_of_each_tier(self.deployments) if item.name != model]
 
 
 @dataclass(slots=True)

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from ragopt.domain import TIER_RANK, BilledCall, Route
+from ragopt.domain import BilledCall, Route
 from ragopt.errors import BudgetSpent, ProviderError
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.attempt import Tried
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment, Gate, Plan, Planner
+from ragopt.providers.deployment import Deployment, Gate, Plan, Planner, above
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.providers.protocol import NO_MARKS, Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
@@ -173,16 +173,8 @@ class _Run:
         prompt = self.prepared.prompt
         cache = self.prefixes.plan(deployment, prompt, question=self.prepared.question) if self.prefixes else NO_MARKS
         self.trace.note(cache_marks=len(cache.after))
-        return CompletionRequest(
-            model=deployment.model,
-            prompt=prompt,
-            context=self.prepared.context,
-            max_output_tokens=self.max_output_tokens,
-            timeout_s=deployment.timeout_s,
-            capabilities=deployment.capabilities,
-            effort=deployment.effort,
-            cache=cache,
-        )
+        context, limit = self.prepared.context, self.max_output_tokens
+        return deployment.request(prompt, context, max_output_tokens=limit, cache=cache)
 
     def released(self, event: ProviderEvent) -> str:
         """Return the text to release, and keep it; keeps the terminal event."""
@@ -229,8 +221,3 @@ class _Run:
             error.retry_after_s = min((wait for wait in waits if wait is not None), default=None)
         error.__cause__ = last
         return error
-
-
-def above(one: Deployment, other: Deployment) -> bool:
-    """Return whether `one` is of a higher tier than `other`."""
-    return TIER_RANK[one.tier] > TIER_RANK[other.tier]

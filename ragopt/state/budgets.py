@@ -28,10 +28,12 @@ MAX_AT_ONCE = 64
 
 # KEYS: the hold's mark, then sums and reservations of each window. ARGV: now, when the hold expires, its id, nano-USD
 # to hold; then limit and seconds to live of each. Returns which windows refuse, counted from 1; holds nothing unless
-# none does. A mark says that the caller is gone and has given back what had not arrived yet.
+# none does. A mark says that the caller is gone and has given back what had not arrived yet; what is held already is
+# not held twice.
 RESERVE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then return {} end
 local refused, member = {}, ARGV[3] .. ':' .. ARGV[4]
+if redis.call('ZSCORE', KEYS[3], member) then return {} end
 for i = 2, #KEYS, 2 do
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i + 1], '-inf', ARGV[1])) do
     redis.call('ZREM', KEYS[i + 1], gone)
@@ -70,11 +72,15 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Money that is held until it is settled or its time is over; `nano` of it, from each window."""
+    """Money that is held until it is settled or its time is over; `nano` of it, from each window.
+
+    marked_s: how long a second settlement is known to be one.
+    """
 
     id: str
     windows: tuple[BudgetWindow, ...]
     nano: int
+    marked_s: int = SETTLED_TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +107,29 @@ class Budgets:
         Raises: `StateUnavailable`; what Redis may have held all the same is given back as soon as it answers.
         """
         hold = Hold(uuid.uuid4().hex, tuple(windows), nano)
-        now = self._now()
-        limits = [value for item in windows for value in (item.limit_nano, TTL_S[item.period])]
-        keys = [settled_key(hold), *counter_keys(windows)]
         try:
-            refused = await self._eval(RESERVE, keys, [now, now + hold_s, hold.id, nano, *limits])
+            refused = await self.take(hold, hold_s=hold_s)
         except BaseException:
             self.settle(hold, spent_nano=0)
             raise
-        return [windows[int(place) - 1] for place in refused] or hold
+        return refused or hold
+
+    async def take(self, hold: Hold, *, hold_s: float) -> list[BudgetWindow]:
+        """Hold what `hold` says, once however often; returns the windows that lack it, and then nothing is held.
+
+        Raises: `StateUnavailable`: then it may be held, and taking it again finds out.
+        """
+        now = self._now()
+        limits = [value for item in hold.windows for value in (item.limit_nano, TTL_S[item.period])]
+        keys = [settled_key(hold), *counter_keys(hold.windows)]
+        refused = await self._eval(RESERVE, keys, [now, now + hold_s, hold.id, hold.nano, *limits])
+        return [hold.windows[int(place) - 1] for place in refused]
 
     def settle(self, hold: Hold, *, spent_nano: int) -> None:
         """Give back the hold and count what was spent, once however often; it never fails and never waits."""
         ttls = [TTL_S[item.period] for item in hold.windows]
         keys = [settled_key(hold), *counter_keys(hold.windows)]
-        self._outbox.put(Write(SETTLE, keys, [hold.id, hold.nano, spent_nano, SETTLED_TTL_S, *ttls]))
+        self._outbox.put(Write(SETTLE, keys, [hold.id, hold.nano, spent_nano, hold.marked_s, *ttls]))
 
     async def standing(self, windows: Sequence[BudgetWindow]) -> list[Standing]:
         """Return what is spent and held of each; what expired is still held here. Raises: `StateUnavailable`."""

@@ -17,7 +17,9 @@ from ragopt.state.outbox import Outbox, Write
 MAX_ROWS = 100_000
 # Over a year of days, for a comparison with the same month of last year.
 DAY_TTL_S = 400 * 86_400
-SEEN_TTL_S = 7_200  # how long a row whose reply was lost may be written again without counting twice
+# How long a row whose reply was lost may be written again without counting twice; those of a batch are written again
+# by the process that goes on with it, whenever that starts.
+SEEN_TTL_S, SEEN_BATCH_TTL_S = 7_200, 3 * 86_400
 # Names are the callers' choice: beyond this many sums a day, new names are added up under "".
 MAX_SUMS = 20_000
 ROWS = redis_key("ledger")
@@ -67,11 +69,11 @@ class Ledger:
 
     def append(self, row: LedgerRow) -> None:
         """Write one model call down, once however often it is appended."""
-        self._put(f"call:{row.id}", row, text=row.to_json())
+        self._put(f"call:{row.id}", row, text=row.to_json(), seen_s=SEEN_BATCH_TTL_S if row.batch else SEEN_TTL_S)
 
-    def answered(self, row: AnswerRow) -> None:
-        """Write one answer down, once however often."""
-        self._put(f"answer:{row.id}", row, text="")
+    def answered(self, row: AnswerRow, *, batch: bool = False) -> None:
+        """Write one answer down, once however often; batch: it may be written again days later."""
+        self._put(f"answer:{row.id}", row, text="", seen_s=SEEN_BATCH_TTL_S if batch else SEEN_TTL_S)
 
     async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
         """Return the tenant's sums of these days, in their order. Raises: `StateUnavailable`."""
@@ -88,10 +90,10 @@ class Ledger:
             stored = await self._redis.xrevrange(ROWS, count=limit) or []
         return [json.loads(fields[b"row"]) for _, fields in stored if fields]
 
-    def _put(self, mark: str, row: LedgerRow | AnswerRow, *, text: str) -> None:
+    def _put(self, mark: str, row: LedgerRow | AnswerRow, *, text: str, seen_s: int) -> None:
         keys = (redis_key("ledger-seen", mark), ROWS, day_key(row.payer.tenant, day_of(row.at)))
         sums = [part for addend in added(row.addends()) for part in sum_args(addend)]
-        args = (text, self._max_rows, SEEN_TTL_S, DAY_TTL_S, self._max_sums, *sums)
+        args = (text, self._max_rows, seen_s, DAY_TTL_S, self._max_sums, *sums)
         self._outbox.put(Write(APPEND, keys, args))
 
 
