@@ -14,6 +14,7 @@ from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
+from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings, GuardSettings, VariantSettings
@@ -66,6 +67,13 @@ RESILIENCE_TEXT = """\
 
 The `[resilience]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_RESILIENCE`, two
 underscores and its name in capitals. See [Resilience](resilience.md).
+"""
+
+BATCH_TEXT = """\
+## Batch fields
+
+The `[batch]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_BATCH`, two underscores
+and its name in capitals. See [Batches](batch.md).
 """
 
 HISTORY_TEXT = """\
@@ -188,6 +196,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(ModelSettings)),
         RESILIENCE_TEXT,
         table(("field", "default", "meaning"), field_rows(ResilienceSettings)),
+        BATCH_TEXT,
+        table(("field", "default", "meaning"), field_rows(BatchSettings)),
         HISTORY_TEXT,
         table(("field", "default", "meaning"), field_rows(HistorySettings)),
         BUDGETS_TEXT,

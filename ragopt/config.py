@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from ragopt.domain import FusionMethod, QueryKnobs
 from ragopt.errors import ConfigError
+from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.checks import (
     refuse_duplicate_budgets,
@@ -112,6 +113,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=25, ge=0, description="how long open requests may run on after SIGTERM")
     resilience: ResilienceSettings = Field(
         default=ResilienceSettings(), description="retries and circuit breakers: a table, see below"
+    )
+    batch: BatchSettings = Field(
+        default=BatchSettings(), description="`[batch]`: questions that can wait, at half price"
     )
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
     budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")

@@ -16,6 +16,7 @@ RagoptError
 │   └── Draining              the service is about to stop
 ├── RateLimited               the key's requests or tokens per minute are used up
 ├── DeadlineExceeded
+├── BatchCancelled            a request of a batch that was cancelled before it was answered
 ├── BudgetSpent               what the call may cost does not fit a USD budget
 │   ├── BudgetUnreachable     Redis does not answer: no money is spent that cannot be counted
 │   └── PriceUnknown          a model without a price is not called under a USD budget
@@ -155,6 +156,12 @@ class DeadlineExceeded(RagoptError):
     """The request's total time ran out."""
 
     code = "deadline_exceeded"
+
+
+class BatchCancelled(RagoptError):
+    """The batch was cancelled before this request of it was answered."""
+
+    code = "batch_cancelled"
 
 
 class BudgetSpent(RagoptError):

@@ -160,6 +160,7 @@ def record(request: Request, dialect: Dialect, state: StubState, *, n: int, faul
         at_s=state.now(),
         body={},
         status=status,
+        method=request.method,
     )
     state.calls.append(call)
     return call

@@ -77,6 +77,7 @@ class SeenCall:
     ended_ms: float | None = None
     left_ms: float | None = None
     client_disconnected: bool = False
+    method: str = "POST"
 
     @property
     def authorized(self) -> bool:

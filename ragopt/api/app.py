@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from ragopt.api import answers, chat, conversations, documents, experiments, health, ingest, stats
+from ragopt.api import answers, batch, chat, conversations, documents, experiments, health, ingest, stats
 from ragopt.api.admission import Admission, Line, Work
 from ragopt.api.jobs import JobRunner
 from ragopt.api.limits import BodyLimit
@@ -17,6 +17,7 @@ from ragopt.api.page import route as page
 from ragopt.api.problems import HANDLED, answer_with_problem
 from ragopt.api.request_log import RequestLog
 from ragopt.api.running import Lifetime, Running
+from ragopt.batches.runner import BatchRunner
 from ragopt.config import Settings
 
 if TYPE_CHECKING:
@@ -43,9 +44,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_service() as service, JobRunner(service.jobs, service.library) as jobs:
+        async with (
+            open_service() as service,
+            JobRunner(service.jobs, service.library) as jobs,
+            BatchRunner(service.batches) as batches,
+        ):
             questions, ingests = (Admission(settings.max_concurrent_requests, lines(settings)) for _ in range(2))
-            yield {"running": Running(service, questions, ingests, jobs=jobs, lifetime=shared_lifetime)}
+            yield {
+                "running": Running(service, questions, ingests, jobs=jobs, batches=batches, lifetime=shared_lifetime)
+            }
 
     app = FastAPI(
         title="ragopt",
@@ -61,11 +68,13 @@ def create_app(
         middleware=[
             Middleware(RequestLog, lifetime=shared_lifetime),
             Middleware(
-                BodyLimit, limits_bytes={"/ingest": settings.max_ingest_bytes}, default_bytes=settings.max_body_bytes
+                BodyLimit,
+                limits_bytes={"/ingest": settings.max_ingest_bytes, "/batch": settings.batch.max_bytes},
+                default_bytes=settings.max_body_bytes,
             ),
         ],
     )
-    for part in (ingest, documents, answers, chat, conversations, experiments, stats, health, page):
+    for part in (ingest, documents, answers, batch, chat, conversations, experiments, stats, health, page):
         app.include_router(part.router)
     return app
 

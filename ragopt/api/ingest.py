@@ -75,8 +75,16 @@ async def ingest(request: Request, caller: IngestCaller) -> Response:
     async def work() -> Response:
         return await (stored if submission.wait else queued)(request, submission, caller)
 
-    key = request.headers.get("idempotency-key")
+    key = idempotency_key(request)
     return await (work() if key is None else once(shared, caller, submission, key=key, work=work))
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's Idempotency-Key, None without one. Raises: `InvalidRequest` for one that is not allowed."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidRequest("Idempotency-Key holds 1 to 255 printable ASCII characters.")
+    return key
 
 
 async def once(
@@ -84,10 +92,8 @@ async def once(
 ) -> Response:
     """Return what `work` returns, or what it returned the first time. Only a success is kept.
 
-    Raises: `InvalidRequest`, `IdempotencyConflict`, `StateUnavailable`.
+    Raises: `IdempotencyConflict`, `StateUnavailable`.
     """
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidRequest("Idempotency-Key holds 1 to 255 printable ASCII characters.")
     kept = await shared.service.idempotency.begin(caller.tenant, key, submission.digest)
     if kept is not None:
         first = json.loads(kept)

@@ -75,6 +75,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
             HTTPStatus.TOO_MANY_REQUESTS, "The rate limit of the key is reached", {"Retry-After": "1"}
         ),
         service.DeadlineExceeded: Kind(HTTPStatus.GATEWAY_TIMEOUT, "The request took too long"),
+        service.BatchCancelled: Kind(HTTPStatus.CONFLICT, "The batch was cancelled"),
         service.BudgetSpent: Kind(HTTPStatus.PAYMENT_REQUIRED, "The budget is spent"),
         service.BudgetUnreachable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The budget is not reachable", {"Retry-After": "2"}

@@ -15,6 +15,7 @@ from fastapi import Request
 
 from ragopt.api.admission import Admission
 from ragopt.api.jobs import JobRunner
+from ragopt.batches.runner import BatchRunner
 from ragopt.errors import DeadlineExceeded, Draining
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Running:
     questions: Admission
     ingests: Admission
     jobs: JobRunner
+    batches: BatchRunner
     lifetime: Lifetime
     known_tenants: KnownTenants = field(default_factory=KnownTenants)
     parsers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PARSERS))

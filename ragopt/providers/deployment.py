@@ -8,7 +8,8 @@ from typing import Protocol, TypeAlias
 
 from ragopt.domain import TIER_RANK, Context, Tier
 from ragopt.providers.capabilities import Capabilities, Effort
-from ragopt.providers.protocol import NO_MARKS, CacheMarks, CompletionRequest, Prompt, Provider
+from ragopt.providers.layout import Prompt
+from ragopt.providers.protocol import NO_MARKS, CacheMarks, CompletionRequest, Provider
 from ragopt.results import Prepared
 from ragopt.settings.models import PriceSettings
 

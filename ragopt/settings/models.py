@@ -40,6 +40,9 @@ class ModelSettings(BaseModel):
     api_key_file: Path | None = Field(default=None, description="a file that holds the key; read for every call")
     timeout_s: float = Field(default=30, gt=0, le=600)
     streaming: bool = Field(default=True, description="false for a server that cannot stream")
+    batch: bool | None = Field(
+        default=None, description="whether its server has the provider's batch API; unset: what is known of the model"
+    )
     effort: Effort | None = Field(default=None, description="how much to reason; unset: the model's default")
     price: PriceSettings | None = None
     rpm: int | None = Field(default=None, ge=1, description="requests per minute that ragopt sends at most")

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import TypeAdapter
 
 from ragopt.domain import Answer, Attempt, CacheOutcome, Context, Question, Usage
-from ragopt.providers.protocol import Prompt
-from ragopt.results import Prepared
+from ragopt.providers.layout import Prompt
+from ragopt.results import History, Prepared
 from ragopt.state.budgets import Hold
 
 T = TypeVar("T")
@@ -55,10 +55,13 @@ class Half:
     prompt: Prompt
     outcome: CacheOutcome
     keeps: bool
+    history: History
 
     def prepared(self, question: Question) -> Prepared:
         """Return the half as the pipeline goes on with it."""
-        return Prepared(question, self.context, self.prompt, outcome=self.outcome, keeps=self.keeps)
+        return Prepared(
+            question, self.context, self.prompt, outcome=self.outcome, keeps=self.keeps, history=self.history
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
     if model.effort and capabilities.efforts is not None and model.effort not in capabilities.efforts:
         taken = ", ".join(capabilities.efforts) or "no effort"
         raise ConfigError(f"models.{model.name}.effort: {name} takes {taken}, not {model.effort}")
-    return replace(capabilities, streaming=model.streaming)
+    batch = capabilities.batch if model.batch is None else model.batch
+    return replace(capabilities, streaming=model.streaming, batch=batch)
 
 
 def answering_digest(settings: Settings) -> str:

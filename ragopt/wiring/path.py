@@ -14,8 +14,8 @@ from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
 from ragopt.prompt import build_prompt
+from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Plan
-from ragopt.providers.meter import Meter
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
@@ -49,15 +49,17 @@ def pipeline_over(
     cache: AnswerCache,
     deployments: Sequence[Deployment],
     prices: Prices | None = None,
-    meter: Meter | None = None,
+    caller: ModelCaller | None = None,
 ) -> Pipeline:
-    """Return the pipeline with its stages in place; prices: those of the meter, so that each unknown is told once."""
+    """Return the pipeline with its stages in place.
+
+    prices: those of the meter, so that each unknown is told once. caller: None for one without a budget.
+    """
     known = prices or Prices()
-    builtin = deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
-    caller = caller_of(settings.resilience, prices=known, meter=meter)
+    builtin = builtin_deployment()
     answers = partial(
         GenerateWithFallback,
-        caller=caller,
+        caller=caller or caller_of(settings.resilience, prices=known, meter=None),
         max_output_tokens=settings.max_output_tokens,
         prefixes=PrefixPlanner(known),
     )
@@ -83,6 +85,11 @@ def pipeline_over(
             cheaper=any(budget.when_spent == "cheaper_tier" for budget in settings.budgets),
         ),
     )
+
+
+def builtin_deployment() -> Deployment:
+    """Return the model that quotes from the passages."""
+    return deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
 
 
 def planner_over(

@@ -11,6 +11,7 @@ from functools import partial
 from indexes.embedding import Embedder
 from indexes.errors import IndexingError
 from indexes.library import Library
+from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.errors import RagoptError
 from ragopt.money.prices import table_version
@@ -22,6 +23,7 @@ from ragopt.stages.history.fold import Limits, folded
 from ragopt.stages.rerank.judging import Judge
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
+from ragopt.state.batches import Batches
 from ragopt.state.conversations import Conversations
 from ragopt.state.experiments import Experiments
 from ragopt.state.idempotency import Idempotency
@@ -31,9 +33,10 @@ from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
 from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
+from ragopt.wiring.batches import desk_over
 from ragopt.wiring.caching import opened_cache
 from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_library, redis_address
-from ragopt.wiring.models import deployments_of
+from ragopt.wiring.models import caller_of, deployments_of
 from ragopt.wiring.path import pipeline_over
 
 STATE_TIMEOUT_S = 0.5
@@ -50,6 +53,7 @@ class Service:
     keys: KeyStore
     conversations: Conversations
     jobs: Jobs
+    batches: Desk
     idempotency: Idempotency
     accounts: Accounts
     rates: RateLimiter
@@ -85,18 +89,27 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         cache = opened_cache(settings, stack, redis_url=redis_url, library=library, embedder=embedder, reranker=judge)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
+        pipeline, desk = opened_paths(
+            settings,
+            stack,
+            library=library,
+            embedder=embedder,
+            judge=judge,
+            cache=cache,
+            accounts=accounts,
+            batches=Batches(redis),
+        )
         yield Service(
             settings=settings,
             library=library,
-            pipeline=opened_pipeline(
-                settings, stack, library=library, embedder=embedder, judge=judge, cache=cache, accounts=accounts
-            ),
+            pipeline=pipeline,
             cache=cache,
             keys=KeyStore(redis, bootstrap=settings.api_key),
             conversations=Conversations(
                 redis, ttl_s=settings.conversation_ttl_s, fold=partial(folded, limits=Limits.of(settings.history))
             ),
             jobs=Jobs(redis),
+            batches=desk,
             idempotency=Idempotency(redis),
             accounts=accounts,
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
@@ -105,7 +118,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
 
 
-def opened_pipeline(
+def opened_paths(
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -114,12 +127,14 @@ def opened_pipeline(
     judge: Judge | None,
     cache: AnswerCache,
     accounts: Accounts,
-) -> Pipeline:
-    """Return the pipeline of a service with its models, closed with the stack."""
+    batches: Batches,
+) -> tuple[Pipeline, Desk]:
+    """Return the pipeline of a service and its desk for batches, over the same cache, models, breakers and books."""
     deployments = deployments_of(settings.models)
     for deployment in deployments:
         stack.push_async_callback(deployment.provider.close)
-    return pipeline_over(
+    caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
+    pipeline = pipeline_over(
         library,
         embedder,
         judge=judge,
@@ -127,8 +142,18 @@ def opened_pipeline(
         cache=cache,
         deployments=deployments,
         prices=accounts.prices,
-        meter=accounts.meter,
+        caller=caller,
     )
+    desk = desk_over(
+        batches,
+        pipeline,
+        settings=settings,
+        deployments=deployments,
+        caller=caller,
+        accounts=accounts,
+        embedder=embedder.tag,
+    )
+    return pipeline, desk
 
 
 @asynccontextmanager

@@ -97,11 +97,10 @@ class OpenAIBatches:
         """Yield the lines of the output file, then of the error file. Raises: `ProviderError`."""
         asked = Call.start(self.name, timeout_s=DOWNLOAD_S)
         batch = await self._batch(batch_id, asked)
-        for file_id in (batch.output_file_id, batch.error_file_id):
-            if file_id:
-                async with aclosing(self._lines(file_id, asked)) as lines:
-                    async for line in lines:
-                        yield answer_of(line)
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            async with aclosing(self._lines(file_id, asked)) as lines:
+                async for line in lines:
+                    yield answer_of(line)
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for the end of the batch; one that is over already stays as it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias
@@ -102,7 +102,7 @@ class BatchProvider(Protocol):
     async def status(self, batch_id: str) -> BatchStatus:
         """Return how far a batch is."""
 
-    def lines(self, batch_id: str) -> AsyncIterator[BatchLine]:
+    def lines(self, batch_id: str) -> AsyncGenerator[BatchLine, None]:
         """Yield what came of each call of a batch that has ended, in any order; calls may be missing."""
 
     async def cancel(self, batch_id: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -40,6 +40,8 @@ from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, Te
 from ragopt.experiments.judging import LossSums
 from ragopt.money.ledger import AnswerRow
 from ragopt.settings.experiments import ExperimentSettings, Loss
+from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
+from ragopt.state.batches import Claim
 from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.experiments import LOSSES
 from ragopt.state.jobs import Job
@@ -135,6 +137,12 @@ class FakeLibrary:
         await self.document(tenant, collection, document_id)
         key = (tenant, collection, document_id)
         self.stored[key] = replace(self.stored[key], quarantined=False)
+
+    async def generation(self, tenant: str, collection: str) -> int:
+        """Return 1; there is no collection called `nowhere`."""
+        if collection == "nowhere":
+            raise CollectionNotFound("there is no collection 'nowhere'")
+        return 1
 
     async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
         """Return what is stored."""
@@ -323,6 +331,66 @@ class FakeJobs:
 
 
 @dataclass
+class FakeBatchStore:
+    """Batches in memory; nobody works on them."""
+
+    batches: dict[str, BatchInfo] = field(default_factory=dict)
+    items: dict[str, list[BatchItem]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    done: dict[str, list[BatchResult]] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """Return a fixed time."""
+        return 1_700_000_000.0
+
+    async def create(
+        self, terms: Terms, items: Sequence[BatchItem], *, idempotency: tuple[str, str] | None = None
+    ) -> tuple[str, bool]:
+        """Keep a batch, once for each Idempotency-Key."""
+        batch_id = f"batch-{len(self.batches)}"
+        if idempotency is not None:
+            first, digest = self.keys.setdefault((terms.tenant, idempotency[0]), (batch_id, idempotency[1]))
+            if digest != idempotency[1]:
+                raise IdempotencyConflict("another body")
+            if first != batch_id:
+                return first, False
+        self.batches[batch_id] = BatchInfo(batch_id, terms, "queued")
+        self.items[batch_id] = list(items)
+        return batch_id, True
+
+    async def info(self, batch_id: str, *, tenant: str | None = None) -> BatchInfo:
+        """Return a batch of the tenant."""
+        found = self.batches.get(batch_id)
+        if found is None or found.terms.tenant != tenant:
+            raise NotFound(f"There is no batch {batch_id}.")
+        return found
+
+    async def of_tenant(self, tenant: str) -> list[BatchInfo]:
+        """Return the tenant's batches."""
+        return [info for info in self.batches.values() if info.terms.tenant == tenant][::-1]
+
+    async def cancel(self, batch_id: str) -> None:
+        """Mark it."""
+        self.batches[batch_id] = replace(self.batches[batch_id], cancelled=True)
+
+    async def claim(self) -> list[Claim]:
+        """Return none."""
+        return []
+
+    async def results(self, batch_id: str, *, total: int) -> AsyncIterator[BatchResult]:
+        """Yield what the test put there."""
+        for result in self.done.get(batch_id, []):
+            yield result
+
+
+@dataclass
+class FakeDesk:
+    """What the routes and the runner need of a desk."""
+
+    store: FakeBatchStore = field(default_factory=FakeBatchStore)
+
+
+@dataclass
 class FakeIdempotency:
     """Responses in memory by tenant and key."""
 
@@ -453,6 +521,7 @@ class FakeService:
     keys: FakeKeys = field(default_factory=FakeKeys)
     conversations: FakeConversations = field(default_factory=FakeConversations)
     jobs: FakeJobs = field(default_factory=FakeJobs)
+    batches: FakeDesk = field(default_factory=FakeDesk)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     rates: FakeRates = field(default_factory=FakeRates)
@@ -466,6 +535,7 @@ class FakeService:
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
         kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
+        vars(self.batches.store).update(vars(FakeBatchStore()))
         for part in (*kept, self.accounts, self.rates, self.experiments):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}

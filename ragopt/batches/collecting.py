@@ -1,0 +1,182 @@
+"""What a provider's batch came to: counted to the last digit, checked like a live answer, and kept by request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from ragopt.batches.answering import generated_by, results_of, said
+from ragopt.batches.desk import Desk, sent_name
+from ragopt.domain import Attempt, Usage
+from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError, ProviderUnavailable
+from ragopt.money.ledger import rounded_nano
+from ragopt.money.prices import priced
+from ragopt.providers.batches.protocol import BatchLine
+from ragopt.providers.deployment import Deployment
+from ragopt.providers.protocol import Completed, CompletionRequest
+from ragopt.providers.usage import estimated_usage
+from ragopt.state.batch_records import BatchResult, CallState, Half, Part, SharedCall, Try
+from ragopt.state.batches import CHUNK, runs
+from ragopt.telemetry import Trace
+
+MISSING = ProviderUnavailable("the provider's results do not mention this call")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came of one call: its text, or why there is none. usage: with its cost, None where nothing was charged."""
+
+    text: str
+    completed: Completed | None = None
+    usage: Usage | None = None
+    error: ProviderError | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What is kept in one step."""
+
+    results: dict[int, BatchResult] = field(default_factory=dict)
+    calls: list[SharedCall] = field(default_factory=list)
+    costs: dict[str, int] = field(default_factory=dict)
+
+
+async def collect(desk: Desk, batch_id: str, part: Part) -> None:
+    """Read what a provider's batch came to, count it, keep the answers, and close the part.
+
+    What a process that ended had read already is read again and changes nothing. A call that failed or that the
+    quality gate rejects goes on by itself: up its chain in a further batch, or live.
+    Raises: `ProviderError`, `StateUnavailable`: then it is to be collected again.
+    """
+    sent = await calls_sent(desk, batch_id, part)
+    async with aclosing(desk.providers[part.deployment].lines(part.id)) as lines:
+        async for some in chunked(lines):
+            known = [(sent.pop(line.custom_id), line) for line in some if line.custom_id in sent]
+            await settle(desk, batch_id, part, known)
+    await fail(desk, batch_id, part, MISSING)
+
+
+async def fail(desk: Desk, batch_id: str, part: Part, error: ProviderError) -> None:
+    """Close the part; those of its calls that nothing came of have failed without having cost anything."""
+
+    def refused(_: CompletionRequest) -> tuple[str, Completed]:
+        raise error
+
+    left = await calls_sent(desk, batch_id, part)
+    for some in runs(left.items()):
+        await settle(desk, batch_id, part, [(call, BatchLine(name, refused)) for name, call in some])
+    await desk.store.keep_parts(batch_id, [replace(part, state="closed")])
+
+
+async def calls_sent(desk: Desk, batch_id: str, part: Part) -> dict[str, SharedCall]:
+    """Return by the name they were sent under the calls of a part that were not settled yet."""
+    known = await desk.store.calls(batch_id)
+    found = {name: known[key] for name, key in zip(part.names, part.keys, strict=True)}
+    # One that has gone on up its chain has another name; its money is counted.
+    own = {name: call for name, call in found.items() if sent_name(batch_id, call) == name}
+    return {name: call for name, call in own.items() if call.state == "sent" or part.left}
+
+
+async def chunked(lines: AsyncIterator[BatchLine]) -> AsyncIterator[list[BatchLine]]:
+    """Yield lists of some lines, in order, as they come."""
+    some: list[BatchLine] = []
+    async for line in lines:
+        some.append(line)
+        if len(some) == CHUNK:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+async def settle(desk: Desk, batch_id: str, part: Part, lines: Sequence[tuple[SharedCall, BatchLine]]) -> None:
+    """Count some calls and keep what they came to: the money first, so that a crash in between repeats, never loses."""
+    leaders = [call.items[0] for call, _ in lines]
+    items = await desk.store.items(batch_id, leaders)
+    halves = await desk.store.halves(batch_id, leaders)
+    record = Record()
+    for (call, line), item, half in zip(lines, items, halves, strict=True):
+        told = read(desk, desk.call(batch_id, call, item=item, half=half).request, line, name=call.deployment)
+        reservation = desk.reservation(batch_id, call, item.question)
+        if told.usage is None:
+            await reservation.release()
+        else:
+            await reservation.settle(told.usage, told.usage.cost_usd, "error" if told.error else "ok")
+            if told.usage.cost_usd is not None:
+                record.costs[line.custom_id] = rounded_nano(told.usage.cost_usd)
+        await _Outcome(desk, batch_id, part, call, told).into(record, half)
+    await desk.flush()
+    await desk.store.record(batch_id, record.results, calls=record.calls, costs=record.costs)
+
+
+def read(desk: Desk, request: CompletionRequest, line: BatchLine, *, name: str) -> Said:
+    """Return what came of a call, judged as a live one is: empty answers and half ones are none."""
+    deployment = desk.deployments[name]
+    try:
+        text, completed = line.read(request)
+    except IncompleteStream as error:
+        return Said("", usage=charged(desk, deployment, estimated_usage(request.prompt, "")), error=error)
+    except ProviderError as error:
+        return Said("", error=error)
+    usage = charged(desk, deployment, completed.usage)
+    if text := text.lstrip():
+        return Said(text, completed, usage)
+    empty = ProviderProtocolError(f"{deployment.provider.name}: an empty answer ({completed.stop})")
+    return Said("", completed, usage, empty)
+
+
+def charged(desk: Desk, deployment: Deployment, usage: Usage) -> Usage:
+    """Return the usage with what it costs in a batch."""
+    return replace(usage, cost_usd=desk.prices.cost(priced(deployment), usage, batch=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one call of a part."""
+
+    desk: Desk
+    batch_id: str
+    part: Part
+    call: SharedCall
+    told: Said
+
+    async def into(self, record: Record, half: Half) -> None:
+        """Add to the record the call as it goes on, and the results of its requests where it is done."""
+        call, told = replace(self.call, hold=None), self.told
+        if self.call.state != "sent":
+            record.calls.append(call)  # answered live meanwhile: only its money counts
+            return
+        flaw = self.flaw(half)
+        call = replace(call, tries=(*call.tries, self.tried(flaw)))
+        if told.error is not None:
+            record.calls.append(replace(call, state="live"))
+        elif flaw is not None:
+            following = call.chain[call.step + 1]
+            state: CallState = "waiting" if following in self.desk.providers else "live"
+            record.calls.append(replace(call, step=call.step + 1, state=state))
+        elif told.completed is not None:
+            stop, name = told.completed.stop, self.call.deployment
+            generated = generated_by(self.desk, call, name=name, text=told.text, stop=stop)
+            written = said(told.text, generated)
+            trace = Trace(f"{self.batch_id}/{call.name}")
+            record.results |= await results_of(self.desk, self.batch_id, call, written, trace=trace, served="batch")
+            record.calls.append(replace(call, state="done"))
+
+    def flaw(self, half: Half) -> str | None:
+        """Return why a better model is to answer, None where the answer stands or none is left."""
+        if self.told.error is not None or self.call.step + 1 >= len(self.call.chain):
+            return None
+        return self.desk.gate.flaw(self.told.text, half.context)
+
+    def tried(self, flaw: str | None) -> Try:
+        """Return what is remembered of the call."""
+        told, ms = self.told, 1000 * (self.desk.store.now() - self.part.asked_at)
+        name = self.call.deployment
+        if told.error is not None:
+            error = (told.error.code, told.error.detail)
+            return Try(Attempt(name, "error", ": ".join(error), ms), told.usage, error=error)
+        if flaw is not None:
+            return Try(Attempt(name, "rejected", flaw, ms), told.usage, told.text)
+        stop = told.completed.stop if told.completed else ""
+        return Try(Attempt(name, "ok", f"stopped: {stop}", ms), told.usage)

@@ -1,0 +1,58 @@
+"""What works on batches, over the pipeline that answers live questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ragopt.batches.desk import Desk
+from ragopt.config import Settings
+from ragopt.pipeline import Pipeline
+from ragopt.providers.anthropic import AnthropicProvider
+from ragopt.providers.batches.anthropic import AnthropicBatches
+from ragopt.providers.batches.openai import OpenAIBatches
+from ragopt.providers.batches.protocol import BatchProvider
+from ragopt.providers.call import ModelCaller
+from ragopt.providers.deployment import Deployment
+from ragopt.providers.openai import OpenAIProvider
+from ragopt.stages.route.gate import QualityGate
+from ragopt.state.accounts import Accounts
+from ragopt.state.batches import Batches
+from ragopt.wiring.path import builtin_deployment, planner_over
+
+
+def desk_over(
+    store: Batches,
+    pipeline: Pipeline,
+    *,
+    settings: Settings,
+    deployments: Sequence[Deployment],
+    caller: ModelCaller,
+    accounts: Accounts,
+    embedder: str,
+) -> Desk:
+    """Return what working on batches takes; caller: the one of live answers, whose circuit breakers hold here too."""
+    builtin = builtin_deployment()
+    providers = {item.name: batches for item in deployments if (batches := batches_of(item)) is not None}
+    return Desk(
+        store=store,
+        pipeline=pipeline,
+        plan=planner_over(deployments, builtin, settings=settings, embedder=embedder),
+        gate=QualityGate(),
+        caller=caller,
+        accounts=accounts,
+        deployments={item.name: item for item in (*deployments, builtin)},
+        providers=providers,
+        rules=settings.batch,
+        max_output_tokens=settings.max_output_tokens,
+        request_s=settings.request_timeout_s,
+    )
+
+
+def batches_of(deployment: Deployment) -> BatchProvider | None:
+    """Return the batch API of a deployment, None where it has none; it shares the connections of live calls."""
+    provider = deployment.provider
+    if not deployment.capabilities.batch:
+        return None
+    if isinstance(provider, OpenAIProvider):
+        return OpenAIBatches(provider)
+    return AnthropicBatches(provider) if isinstance(provider, AnthropicProvider) else None
