@@ -182,6 +182,8 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
         model=body.model,
         max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
         cache=body.cache,
+        cache_similar=body.cache_policy.semantic,
+        cache_max_wrong=body.cache_policy.max_wrong or 1.0,
         filter=body.filter,
         labels=caller.labels(body.labels.model_dump(exclude_none=True)),
         trusted_labels=caller.vouched(),
@@ -252,6 +254,7 @@ async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     """Write the answer down: in the ledger, the key's limits and its conversation. Raises: `StateUnavailable`."""
     shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
+    shared.service.feedback.given(whole, asked.question)
     if asked.assignment is not None:
         names = asked.assignment.experiment.name, asked.assignment.variant.name
         losses = losses_of(whole, latency_ms=asked.trace.timings_ms()["total"])

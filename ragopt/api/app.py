@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from ragopt.api import answers, batch, chat, conversations, documents, experiments, health, ingest, stats
+from ragopt.api import answers, batch, chat, conversations, documents, experiments, feedback, health, ingest, stats
 from ragopt.api.admission import Admission, Line, Work
 from ragopt.api.jobs import JobRunner
 from ragopt.api.limits import BodyLimit
@@ -74,7 +74,7 @@ def create_app(
             ),
         ],
     )
-    for part in (ingest, documents, answers, batch, chat, conversations, experiments, stats, health, page):
+    for part in (ingest, documents, answers, batch, chat, conversations, experiments, feedback, stats, health, page):
         app.include_router(part.router)
     return app
 

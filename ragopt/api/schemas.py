@@ -74,6 +74,15 @@ class ResponseFormat(Wire):
         return self
 
 
+class CachePolicy(Wire):
+    """What a request asks of the response cache beyond its mode; it can only make it stricter than the operator did."""
+
+    semantic: Annotated[bool, Field(description="whether the answer to a question in other words may be served")] = True
+    max_wrong: Annotated[
+        float | None, Field(gt=0, lt=1, description="share of such answers that may be wrong; the smaller bound holds")
+    ] = None
+
+
 class AnswerRequest(ContextRequest):
     """A question to answer, with its history or the id of a conversation that the service keeps."""
 
@@ -82,6 +91,7 @@ class AnswerRequest(ContextRequest):
     model: Name = "auto"
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     cache: CacheMode = "on"
+    cache_policy: CachePolicy = CachePolicy()
     labels: Labels = Labels()
     response_format: ResponseFormat | None = None
     max_sentences: Annotated[int, AfterValidator(not_available)] | None = Field(None, description="not available yet")
@@ -92,6 +102,27 @@ class AnswerRequest(ContextRequest):
         if self.conversation_id is not None and self.history:
             raise PydanticCustomError("two_histories", "Send either conversation_id or history, not both")
         return self
+
+
+class FeedbackRequest(Wire):
+    """A rating of an answer."""
+
+    answer_id: Name
+    rating: Annotated[Literal["up", "down", 1, -1], Field(description="`up` or 1, `down` or -1")]
+    comment: Annotated[Text, StringConstraints(max_length=10_000)] = ""
+
+
+class FeedbackOut(Wire):
+    """The rating as it is kept."""
+
+    answer_id: str
+    rating: Literal["up", "down"]
+
+
+class CacheCleared(Wire):
+    """How many answers were forgotten."""
+
+    deleted: int
 
 
 class PassageOut(Wire):

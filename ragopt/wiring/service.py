@@ -26,6 +26,7 @@ from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.batches import Batches
 from ragopt.state.conversations import Conversations
 from ragopt.state.experiments import Experiments
+from ragopt.state.feedback import Feedback
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
 from ragopt.state.keys import KeyStore
@@ -56,6 +57,7 @@ class Service:
     batches: Desk
     idempotency: Idempotency
     accounts: Accounts
+    feedback: Feedback
     rates: RateLimiter
     experiments: Experiments
     ping_state: Callable[[], Awaitable[None]]
@@ -112,6 +114,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             batches=desk,
             idempotency=Idempotency(redis),
             accounts=accounts,
+            feedback=Feedback(redis, accounts.outbox),
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
             ping_state=partial(ping_redis, redis),

@@ -155,11 +155,15 @@ class ResponseCache:
             await self.similar.index.clear(tenant, collection)
         return places
 
-    async def forget(self, tenant: str, collection: str, entry: str) -> None:
-        """Forget one answer, as far as Redis lets it."""
-        place = Place(tenant, collection, entry)
+    async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
+        """Forget an answer that somebody called bad, as far as Redis lets it, and learn from a semantic hit.
+
+        Only what is called bad teaches: praise could loosen what the operator has bounded.
+        """
         with suppress(Skipped, IndexingError):
-            await self._forget(place, stamp="", allowance=self.entries.guard.allowance())
+            await self._forget(Place(tenant, collection, entry), stamp="", allowance=self.entries.guard.allowance())
+        if self.similar is not None and score is not None:
+            await self.similar.levels.learn(tenant, collection, Label(score, same=False))
 
     async def close(self) -> None:
         """End what runs in the background; the clients are the caller's to close, afterwards."""

@@ -46,5 +46,5 @@ class NoCache:
         """Return 0: there is nothing to forget."""
         return 0
 
-    async def forget(self, tenant: str, collection: str, entry: str) -> None:
+    async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
         """Forget nothing."""

@@ -44,6 +44,7 @@ from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
 from ragopt.state.batches import Claim
 from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.experiments import LOSSES
+from ragopt.state.feedback import Given, Rating
 from ragopt.state.jobs import Job
 from ragopt.state.keys import SCOPES, ApiKey
 from ragopt.state.ledger import DaySums
@@ -512,6 +513,42 @@ class FakeAccounts:
 
 
 @dataclass
+class FakeFeedback:
+    """Notes of answers by tenant and id, and what they were called."""
+
+    noted: dict[tuple[str, str], Given] = field(default_factory=dict)
+    rated: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def given(self, answer: Answer, question: Question) -> None:
+        """Note the answer."""
+        self.noted[question.tenant, answer.id] = Given(question.collection, "entry-1", "semantic", 0.9)
+
+    async def rate(self, tenant: str, answer_id: str, *, rating: Rating, comment: str = "") -> Given:
+        """Keep the rating."""
+        if (tenant, answer_id) not in self.noted:
+            raise NotFound("There is no such answer.")
+        self.rated.append((answer_id, rating, comment))
+        return self.noted[tenant, answer_id]
+
+
+@dataclass
+class FakeCache:
+    """A cache that notes what it was told."""
+
+    disliking: list[tuple[str, str, str, float | None]] = field(default_factory=list)
+    cleared: list[tuple[str, str | None]] = field(default_factory=list)
+
+    async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
+        """Note it."""
+        self.disliking.append((tenant, collection, entry, score))
+
+    async def clear(self, tenant: str, collection: str | None = None) -> int:
+        """Note it."""
+        self.cleared.append((tenant, collection))
+        return 3
+
+
+@dataclass
 class FakeService:
     """Everything the HTTP layer drives."""
 
@@ -524,6 +561,8 @@ class FakeService:
     batches: FakeDesk = field(default_factory=FakeDesk)
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
+    feedback: FakeFeedback = field(default_factory=FakeFeedback)
+    cache: FakeCache = field(default_factory=FakeCache)
     rates: FakeRates = field(default_factory=FakeRates)
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
@@ -536,7 +575,7 @@ class FakeService:
         """Forget everything, in place: the server in front holds these very objects."""
         kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
         vars(self.batches.store).update(vars(FakeBatchStore()))
-        for part in (*kept, self.accounts, self.rates, self.experiments):
+        for part in (*kept, self.accounts, self.rates, self.experiments, self.feedback, self.cache):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 

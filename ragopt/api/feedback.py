@@ -1,0 +1,37 @@
+"""What a tenant says of its answers, POST /feedback, and how it empties its cache, DELETE /cache."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from ragopt.api.fields import CollectionName
+from ragopt.api.running import running
+from ragopt.api.schemas import CacheCleared, FeedbackOut, FeedbackRequest, ProblemOut
+from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
+from ragopt.state.feedback import Rating
+
+router = APIRouter(
+    route_class=KeyedRoute, dependencies=[BEARER], tags=["questions"], responses={"4XX": {"model": ProblemOut}}
+)
+
+OfCollection = Annotated[CollectionName | None, Query(description="the collection; left out: every one of the tenant")]
+
+
+@router.post("/feedback", responses={200: {"model": FeedbackOut}})
+async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller) -> Response:
+    """Rate an answer of the last seven days; one that is rated down is never served from the cache again."""
+    service = running(request).service
+    rating: Rating = "up" if body.rating in ("up", 1) else "down"
+    given = await service.feedback.rate(caller.tenant, body.answer_id, rating=rating, comment=body.comment)
+    if rating == "down":
+        await service.cache.disliked(caller.tenant, given.collection, given.entry, score=given.score)
+    return JSONResponse({"answer_id": body.answer_id, "rating": rating})
+
+
+@router.delete("/cache", responses={200: {"model": CacheCleared}})
+async def clear(request: Request, caller: IngestCaller, collection: OfCollection = None) -> Response:
+    """Forget every kept answer of the tenant, or of one of its collections."""
+    return JSONResponse({"deleted": await running(request).service.cache.clear(caller.tenant, collection)})

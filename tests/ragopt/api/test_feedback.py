@@ -1,0 +1,66 @@
+"""POST /feedback and DELETE /cache: of the own tenant, and never looser than the operator."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragopt.api.schemas import CacheCleared, FeedbackOut
+from tests.ragopt.api.fakes import INGEST_KEY, OTHER_KEY, QUERY_KEY, Served
+
+
+def answered(http: Served) -> str:
+    """Return the id of an answer that the tenant was given."""
+    return str(http.post("/answer", {"question": "Why?", "collection": "c"}).json()["id"])
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("up", "up"), (1, "up"), ("down", "down"), (-1, "down")])
+def test_an_answer_is_rated(http: Served, sent: str | int, kept: str) -> None:
+    """In words or as plus and minus one, with a comment; what is rated down is forgotten."""
+    body = {"answer_id": answered(http), "rating": sent, "comment": "thanks"}
+    response = http.post("/feedback", body)
+    assert FeedbackOut.model_validate(response.json()).rating == kept
+    assert http.service.feedback.rated == [(body["answer_id"], kept, "thanks")]
+    forgotten = [("acme", "c", "entry-1", 0.9)] if kept == "down" else []
+    assert http.service.cache.disliking == forgotten
+
+
+def test_only_who_was_given_an_answer_rates_it(http: Served) -> None:
+    """Another tenant's answer and one that never was are the same 404."""
+    body = {"answer_id": answered(http), "rating": "down"}
+    with http.client(OTHER_KEY) as other:
+        assert other.post("/feedback", json=body).status_code == 404
+    assert http.post("/feedback", {**body, "answer_id": "ans_none"}).status_code == 404
+    assert (http.service.feedback.rated, http.service.cache.disliking) == ([], [])
+
+
+@pytest.mark.parametrize("rating", ["good", 0, 5, False, None, "1", 1.5])
+def test_any_other_rating_is_refused(http: Served, rating: object) -> None:
+    """Nothing is guessed from a scale that is not ours."""
+    assert http.post("/feedback", {"answer_id": answered(http), "rating": rating}).status_code == 422
+
+
+def test_a_tenant_empties_its_cache(http: Served) -> None:
+    """All of it or one collection; that takes the scope to ingest."""
+    with http.client(INGEST_KEY) as client:
+        assert CacheCleared.model_validate(client.delete("/cache").json()).deleted == 3
+        client.delete("/cache", params={"collection": "c"})
+    assert http.service.cache.cleared == [("acme", None), ("acme", "c")]
+    with http.client(QUERY_KEY) as client:
+        assert client.delete("/cache").status_code == 403
+    assert len(http.service.cache.cleared) == 2
+
+
+def test_a_request_says_what_it_asks_of_the_cache(http: Served) -> None:
+    """Whether other words may be answered, and how many of those may be wrong; unset: as the operator says."""
+    http.post("/answer", {"question": "Why?"})
+    http.post("/answer", {"question": "Why?", "cache_policy": {"semantic": False, "max_wrong": 0.01}})
+    asked = [(question.cache_similar, question.cache_max_wrong) for question in http.service.pipeline.asked]
+    assert asked == [(True, 1.0), (False, 0.01)]
+
+
+@pytest.mark.parametrize(
+    "policy", [{"max_wrong": 0}, {"max_wrong": 1}, {"max_wrong": -1}, {"mode": "on"}, {"semantic": 1}]
+)
+def test_a_policy_that_says_nothing_is_refused(http: Served, policy: dict[str, object]) -> None:
+    """A bound lies between 0 and 1, and there are two fields."""
+    assert http.post("/answer", {"question": "Why?", "cache_policy": policy}).status_code == 422
