@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
 from indexes.library import Library
 from indexes.qdrant import QdrantEngine
 from indexes.store import Engine
-from ragopt.config import Settings
+from ragopt.config import Settings, cache_dir
 from ragopt.prompt import VERSION as PROMPT_VERSION
 from ragopt.settings.routing import RouteSettings
-from ragopt.stages.cache.answer_cache import ResponseCache, ServingRules
+from ragopt.stages.cache.acceptance import calibrate
+from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.entries import EntryLimits, RedisEntries
 from ragopt.stages.cache.key import Keys
 from ragopt.stages.cache.levels import Levels
 from ragopt.stages.cache.off import NoCache
-from ragopt.stages.cache.protocol import Calibrate, SameQuestion
+from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cache.questions import QuestionIndex
 from ragopt.stages.cache.similar import SimilarQuestions
+from ragopt.stages.cache.verifier import SHIPPED, Verifier
 from ragopt.stages.rerank.choice import LATE_INTERACTION
-from ragopt.stages.rerank.judging import Judge
 from ragopt.state.labels import Labels
 from ragopt.state.redis_server import connect
+from ragopt.wiring.engines import LocalModels
 from ragopt.wiring.models import answering_digest
 
 CACHE_TIMEOUT_S = 0.05
@@ -35,12 +37,13 @@ QUESTIONS_FOLDER = "cache"
 MAX_OPEN = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
-    """Who judges whether two questions ask the same, and how its scores become a level."""
-
-    judge: SameQuestion
-    calibrate: Calibrate
+async def loaded_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier | None:
+    """Return the verifier that ships, closed with the stack; None where nothing asks for it, or it does not ship."""
+    if not settings.cache.ttl_s or not settings.cache.semantic or not SHIPPED.is_dir():
+        return None
+    verifier = await asyncio.to_thread(Verifier.load, cache_folder=cache_dir())
+    stack.push_async_callback(verifier.close)
+    return verifier
 
 
 def opened_cache(
@@ -49,9 +52,7 @@ def opened_cache(
     *,
     redis_url: str,
     library: Library,
-    embedder: Embedder,
-    reranker: Judge | None,
-    verifier: Verifier | None = None,
+    models: LocalModels,
 ) -> ResponseCache | NoCache:
     """Return the response cache, closed with the stack; one that keeps nothing where `ttl_s` is 0.
 
@@ -62,25 +63,27 @@ def opened_cache(
     redis = connect(redis_url, timeout_s=CACHE_TIMEOUT_S)
     stack.push_async_callback(redis.aclose)
     similar = None
-    if verifier is not None and settings.cache.semantic:
-        similar = opened_similar(settings, stack, redis_url=redis_url, embedder=embedder, verifier=verifier)
+    if models.verifier is not None and settings.cache.semantic:
+        similar = opened_similar(
+            settings, stack, redis_url=redis_url, embedder=models.embedder, verifier=models.verifier
+        )
     limits = EntryLimits(
         ttl_s=settings.cache.ttl_s, entries=settings.cache.entries, entry_bytes=settings.cache.entry_bytes
     )
     cache = ResponseCache(
-        Keys(scope_of(settings, embedder, reranker), labels_in(settings.routes)),
+        Keys(scope_of(settings, models), labels_in(settings.routes)),
         RedisEntries(redis, limits=limits),
         library,
-        embedder.encode_question,
+        models.embedder.encode_question,
         similar=similar,
-        rules=ServingRules(settings.cache.max_wrong, settings.cache.shadow_share),
+        shadow_share=settings.cache.shadow_share,
     )
     stack.push_async_callback(cache.close)
     return cache
 
 
 def opened_similar(
-    settings: Settings, stack: AsyncExitStack, *, redis_url: str, embedder: Embedder, verifier: Verifier
+    settings: Settings, stack: AsyncExitStack, *, redis_url: str, embedder: Embedder, verifier: SameQuestion
 ) -> SimilarQuestions:
     """Return what finds questions in other words, over an index of its own that is closed with the stack."""
     engine: Engine
@@ -92,14 +95,14 @@ def opened_similar(
     redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
     stack.push_async_callback(redis.aclose)
     index = QuestionIndex(engine, dim=embedder.dim, tag=embedder.tag)
-    levels = Levels(Labels(redis), verifier.calibrate, judge=verifier.judge.tag)
-    return SimilarQuestions.over(index, verifier.judge, levels)
+    levels = Levels(Labels(redis), calibrate, judge=verifier.tag, max_wrong=settings.cache.max_wrong)
+    return SimilarQuestions.over(index, verifier, levels)
 
 
-def scope_of(settings: Settings, embedder: Embedder, reranker: Judge | None) -> str:
+def scope_of(settings: Settings, models: LocalModels) -> str:
     """Return what no question names and what decides its answer: prompt, models, and every setting that may."""
-    reranked_by = reranker.tag if reranker else LATE_INTERACTION
-    return f"{PROMPT_VERSION}/{embedder.tag}/{reranked_by}/{answering_digest(settings)}"
+    reranked_by = models.reranker.tag if models.reranker else LATE_INTERACTION
+    return f"{PROMPT_VERSION}/{models.embedder.tag}/{reranked_by}/{answering_digest(settings)}"
 
 
 def labels_in(routes: tuple[RouteSettings, ...]) -> frozenset[str]:

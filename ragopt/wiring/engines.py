@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
@@ -12,6 +13,7 @@ from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
+from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
@@ -22,6 +24,15 @@ from ragopt.tokens import count_tokens_batch
 
 QDRANT_TIMEOUT_S = 10.0
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModels:
+    """The models that run here: what embeds, what judges hits and what judges cached questions, None if none does."""
+
+    embedder: Embedder
+    reranker: Judge | None
+    verifier: SameQuestion | None
 
 
 async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:

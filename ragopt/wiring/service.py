@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from indexes.embedding import Embedder
 from indexes.errors import IndexingError
 from indexes.library import Library
 from ragopt.batches.desk import Desk
@@ -20,7 +19,6 @@ from ragopt.ports import AnswerCache
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.off import NoCache
 from ragopt.stages.history.fold import Limits, folded
-from ragopt.stages.rerank.judging import Judge
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.batches import Batches
@@ -35,8 +33,8 @@ from ragopt.state.rates import RateLimiter
 from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
 from ragopt.wiring.batches import desk_over
-from ragopt.wiring.caching import opened_cache
-from ragopt.wiring.engines import loaded_embedder, loaded_judge, opened_library, redis_address
+from ragopt.wiring.caching import loaded_verifier, opened_cache
+from ragopt.wiring.engines import LocalModels, loaded_embedder, loaded_judge, opened_library, redis_address
 from ragopt.wiring.models import caller_of, deployments_of
 from ragopt.wiring.path import pipeline_over
 
@@ -75,10 +73,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
     """
     async with AsyncExitStack() as stack:
-        redis_url, embedder, judge, *_ = await asyncio.gather(
+        redis_url, embedder, judge, verifier, *_ = await asyncio.gather(
             redis_address(settings, stack),
             loaded_embedder(settings, stack),
             loaded_judge(settings, stack),
+            loaded_verifier(settings, stack),
             asyncio.to_thread(count_tokens, ""),
             # The price table: its first use would hold up an answer.
             asyncio.to_thread(table_version),
@@ -88,18 +87,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
-        cache = opened_cache(settings, stack, redis_url=redis_url, library=library, embedder=embedder, reranker=judge)
+        models = LocalModels(embedder, reranker=judge, verifier=verifier)
+        cache = opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
         pipeline, desk = opened_paths(
-            settings,
-            stack,
-            library=library,
-            embedder=embedder,
-            judge=judge,
-            cache=cache,
-            accounts=accounts,
-            batches=Batches(redis),
+            settings, stack, library=library, models=models, cache=cache, accounts=accounts, batches=Batches(redis)
         )
         yield Service(
             settings=settings,
@@ -126,8 +119,7 @@ def opened_paths(
     stack: AsyncExitStack,
     *,
     library: Library,
-    embedder: Embedder,
-    judge: Judge | None,
+    models: LocalModels,
     cache: AnswerCache,
     accounts: Accounts,
     batches: Batches,
@@ -139,8 +131,8 @@ def opened_paths(
     caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
     pipeline = pipeline_over(
         library,
-        embedder,
-        judge=judge,
+        models.embedder,
+        judge=models.reranker,
         settings=settings,
         cache=cache,
         deployments=deployments,
@@ -154,7 +146,7 @@ def opened_paths(
         deployments=deployments,
         caller=caller,
         accounts=accounts,
-        embedder=embedder.tag,
+        embedder=models.embedder.tag,
     )
     return pipeline, desk
 

@@ -34,14 +34,6 @@ LOOK_SHARE, PUT_SHARE = 0.6, 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class ServingRules:
-    """What the operator allows: of semantic hits, the share that may be wrong, and that is answered freshly instead."""
-
-    max_wrong: float = 0.05
-    shadow_share: float = 0.02
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """One question under way: its standalone words, its key, and what Redis may still take."""
 
@@ -72,7 +64,8 @@ class Found:
 class ResponseCache:
     """Answers by everything that decides them; satisfies `ragopt.ports.AnswerCache`.
 
-    similar: None where only the same words are served. drawn: random numbers in [0, 1), for shadow checks.
+    similar: None where only the same words are served. shadow_share: of what could be served to other words, the
+    share that is answered freshly instead, to compare. drawn: random numbers in [0, 1) for that.
     """
 
     keys: Keys
@@ -80,7 +73,7 @@ class ResponseCache:
     sources: Sources
     embed: Embed
     similar: SimilarQuestions | None = None
-    rules: ServingRules = ServingRules()
+    shadow_share: float = 0.02
     drawn: Callable[[], float] = random.random
     learning: Learning = field(default_factory=Learning)
 
@@ -188,7 +181,7 @@ class ResponseCache:
             if found is None:
                 continue
             # Beyond the level, and in a share of what is within it, a fresh answer is the check.
-            if level.accepts(candidate.score) and self.drawn() >= self.rules.shadow_share:
+            if level.accepts(candidate.score) and self.drawn() >= self.shadow_share:
                 return found.served()
             return Looked(near=found.kept if found.standing == "holds" else None)
         return Looked()
@@ -216,11 +209,11 @@ class ResponseCache:
         return Found(Kept(answer, entry.stamp, entry.revision), stands)
 
     def _level(self, question: Question) -> Acceptance | None:
-        """Return from which score on this question may be served other words' answers: the stricter of two bounds."""
+        """Return from which score on other words' answers may be served: by the operator's bound, or a stricter one."""
         if self.similar is None or not question.cache_similar:
             return None
-        max_wrong = min(self.rules.max_wrong, question.cache_max_wrong)
-        return self.similar.levels.level(question.tenant, question.collection, max_wrong=max_wrong)
+        scope = (question.tenant, question.collection)
+        return self.similar.levels.level(*scope, max_wrong=question.cache_max_wrong)
 
     def _learn(self, asked: Asked, prepared: Prepared, answer: Answer) -> None:
         """Compare the answer with that of the nearest question, beside the request."""
@@ -228,7 +221,7 @@ class ResponseCache:
             return
         if prepared.near is not None:
             self.learning.start(self._compared(asked, answer, prepared.near))
-        elif self.similar.levels.level(*asked.scope, max_wrong=self.rules.max_wrong) is None:
+        elif self.similar.levels.level(*asked.scope) is None:
             self.learning.start(self._looked_around(asked, answer, encoded=prepared.encoded))
 
     async def _looked_around(self, asked: Asked, answer: Answer, *, encoded: EncodedQuestion | None) -> None:

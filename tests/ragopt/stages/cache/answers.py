@@ -13,7 +13,7 @@ from indexes.records import EncodedQuestion, LiveChunk, Revision
 from ragopt.domain import Answer, Attempt, CacheOutcome, Citation, Context, Passage, Question, Route, Usage
 from ragopt.prompt import build_prompt
 from ragopt.results import NO_HISTORY, Looked, Prepared
-from ragopt.stages.cache.answer_cache import ResponseCache, ServingRules
+from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.entries import EntryLimits, RedisEntries
 from ragopt.stages.cache.key import Keys
 from ragopt.stages.cache.similar import SimilarQuestions
@@ -40,7 +40,6 @@ QUESTION = Question("What is oil?", "acme")
 # A test machine may stall for longer than a service may wait.
 PATIENT = EntryLimits(ttl_s=60, timeout_s=20)
 NOW = Revision("one", 7)
-NO_SHADOWS = ServingRules(shadow_share=0)
 
 
 @dataclass(slots=True)
@@ -76,7 +75,7 @@ def cache_over(
     limits: EntryLimits = PATIENT,
     clock: Clock | None = None,
     similar: SimilarQuestions | None = None,
-    rules: ServingRules = NO_SHADOWS,
+    shadow_share: float = 0,
 ) -> ResponseCache:
     """Return a cache that a slow machine does not trip, unless `limits` say so."""
     return ResponseCache(
@@ -85,7 +84,7 @@ def cache_over(
         sources or FixedSources(),
         WordEncoder().encode_question,
         similar=similar,
-        rules=rules,
+        shadow_share=shadow_share,
     )
 
 
