@@ -17,7 +17,7 @@ from eval.cli.output import show
 from eval.errors import EvaluationError
 
 # Of `bench`; its module is imported when it runs.
-SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "scale")
+SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "overhead", "ttft", "scale")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,16 +14,18 @@ from eval.bench_answer import bench_answer
 from eval.bench_concurrency import bench_concurrency
 from eval.bench_ingest import bench_ingest
 from eval.bench_memory import bench_memory
+from eval.bench_overhead import bench_overhead
 from eval.bench_rerank import bench_rerank
 from eval.bench_retrieval import bench_retrieval
 from eval.bench_scale import bench_scale, chart_of
 from eval.bench_start import bench_start
 from eval.bench_texts import BenchTexts
+from eval.bench_ttft import bench_ttft
 from eval.errors import BenchError
 from eval.report import ConfigValue, Report
 
 # Without a name all of them run but `scale`, which takes minutes.
-SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "scale")
+SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "overhead", "ttft", "scale")
 BY_DEFAULT = SUBJECTS[:-1]
 CHUNKS, SCALE_CHUNKS = 3_000, 100_000
 PACKAGES = ("openvino", "torch", "sentence-transformers", "qdrant-edge-py")
@@ -61,6 +63,8 @@ def bench(job: BenchJob) -> list[Report]:
         "rerank": bench_rerank,
         "concurrency": bench_concurrency,
         "memory": bench_memory,
+        "overhead": bench_overhead,
+        "ttft": bench_ttft,
         "scale": partial(bench_scale, chunks=job.chunks or SCALE_CHUNKS),
     }
     here = machine()

@@ -40,18 +40,23 @@ class RunningService:
 
 @contextmanager
 def running_service(
-    folder: Path, *, data_dir: Path, cache_home: Path | None = None, settings: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    data_dir: Path,
+    cache_home: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    config: str = "",
 ) -> Iterator[RunningService]:
     """Start the service, yield it when it is ready, and stop it.
 
-    folder: where its empty configuration and its log go. cache_home: where it keeps converted models,
-    None for the user's own. settings: variables that override the environment.
+    folder: where its configuration and its log go. cache_home: where it keeps converted models,
+    None for the user's own. settings: variables that override the environment. config: of ragopt.toml.
     Raises: `BenchError` with the last line of its log if it does not come up.
     """
     port, key, log = free_port(), f"bench-{secrets.token_hex(16)}", folder / "service.log"
-    config = folder / "ragopt.toml"
-    config.write_text("", encoding="utf-8")
-    variables = [f"RAGOPT_CONFIG={config}", f"RAGOPT_API_KEY={key}"]
+    config_file = folder / "ragopt.toml"
+    config_file.write_text(config, encoding="utf-8")
+    variables = [f"RAGOPT_CONFIG={config_file}", f"RAGOPT_API_KEY={key}"]
     variables += [f"XDG_CACHE_HOME={cache_home}"] if cache_home else []
     variables += [f"{name}={value}" for name, value in (settings or {}).items()]
     # Through env(1): only the settings read and copy this process's own environment.

@@ -23,7 +23,13 @@ STOP_WORDS = frozenset(
 
 def words(text: str) -> list[str]:
     """Return the topic words of `text` in order: lower case, without stop words, plural s dropped."""
-    return [singular(word) for word in WORD.findall(text.lower()) if word not in STOP_WORDS]
+    return list(remembered_words(text))
+
+
+@lru_cache(maxsize=8_192)
+def remembered_words(text: str) -> tuple[str, ...]:
+    """Return `words(text)`: packing, routing and citing ask for the same sentences, question after question."""
+    return tuple(singular(word) for word in WORD.findall(text.lower()) if word not in STOP_WORDS)
 
 
 @lru_cache(maxsize=50_000)

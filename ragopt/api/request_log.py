@@ -134,5 +134,6 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # httpx logs every call at INFO, addresses included.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They log every call at INFO, addresses included; the provider SDKs bring the second one.
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -57,12 +57,26 @@ def run(arguments: argparse.Namespace) -> int:
         if lock is not None:
             lock.announce(url_of(bound))
         try:
-            asyncio.run(serve(settings, bound, lock=lock, sample=sample))
+            with asyncio.Runner(loop_factory=fast_loop()) as runner:
+                runner.run(serve(settings, bound, lock=lock, sample=sample))
         except asyncio.CancelledError:
             return TERMINATED  # ended before it had started
         finally:
             bound.close()
     return 0
+
+
+def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops of uvloop, None for Python's own where there is none.
+
+    Over a socket per caller, Redis command and model call it was measured to take a tenth off the processor time of
+    an answer.
+    """
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def embedded(settings: Settings) -> bool:

@@ -51,7 +51,7 @@ def tokenizer_margin(deployment: Deployment) -> Decimal:
 
 
 class Prices:
-    """Prices of models; the table is loaded on first use, which blocks for about a third of a second."""
+    """Prices of models; the table is loaded on first use, see `load_table`."""
 
     def __init__(self) -> None:
         self._unknown: set[tuple[str, str]] = set()
@@ -174,6 +174,11 @@ def found_model(priced: Priced) -> tuple[Provider, ModelInfo] | None:
         return snapshot.find_provider_model(priced.model, provider, None if provider else priced.provider, None)
     except LookupError:
         return None
+
+
+def load_table() -> None:
+    """Load the price table, which takes about half a second: an answer would wait for it otherwise."""
+    found_model(Priced("openai", "gpt-4o"))
 
 
 def table_version() -> str:

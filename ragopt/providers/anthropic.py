@@ -11,14 +11,12 @@ from ragopt.errors import IncompleteStream
 from ragopt.providers.keys import ApiKey, key_text
 from ragopt.providers.layout import Message
 from ragopt.providers.protocol import CacheMarks, Completed, CompletionRequest, ProviderEvent, Stop
-from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
+from ragopt.providers.sdk import JSON, Head, JsonObject, LazyClient, SdkStream, head_of, relayed
 from ragopt.providers.usage import anthropic_usage, estimated_usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types import Message as AnthropicMessage
-    from anthropic.types import MessageDeltaUsage, MessageParam, RawMessageStreamEvent, TextBlockParam
-    from anthropic.types import Usage as MessageUsage
+    from anthropic.types import MessageParam, TextBlockParam
     from anthropic.types.message_create_params import MessageCreateParamsBase
 
 HOUR_S = 3_600
@@ -57,16 +55,28 @@ class AnthropicProvider:
         """Have a client. Raises: `KeyRefused` without a key."""
         await self._client.get()
 
-    async def open_stream(self, request: CompletionRequest) -> SdkStream[RawMessageStreamEvent]:
-        """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
-        client = await self.client()
-        return await client.messages.create(**parameters(request), stream=True, timeout=request.timeout_s)
+    async def open_stream(self, request: CompletionRequest) -> SdkStream[JsonObject]:
+        """Return the stream of one call; `timeout_s` bounds connecting and each read as well.
 
-    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, AnthropicMessage]:
+        Its events are plain JSON: a model of pydantic for each piece of text costs more than all else done with it.
+        """
+        from anthropic import AsyncStream
+
+        client = await self.client()
+        return await client.post(
+            "/v1/messages",
+            cast_to=object,
+            body={**parameters(request), "stream": True},
+            options={"timeout": request.timeout_s},
+            stream=True,
+            stream_cls=AsyncStream[JsonObject],
+        )
+
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, JsonObject]:
         """Return the answer of one call without streaming."""
         client = await self.client()
         raw = await client.messages.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
-        return head_of(self.name, raw.http_response.headers, expected=JSON), await raw.parse()
+        return head_of(self.name, raw.http_response.headers, expected=JSON), (await raw.parse()).to_dict()
 
     def reply(self) -> AnthropicReply:
         """Return what keeps the answer of one call."""
@@ -100,30 +110,32 @@ class AnthropicReply:
     reported: dict[str, object] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
 
-    def take(self, event: RawMessageStreamEvent) -> str:
+    def take(self, event: JsonObject) -> str:
         """Return the text of the event, and keep what else it says; events of unknown types say nothing."""
-        if event.type == "message_start":
-            self.model = event.message.model
-            self._count(event.message.usage)
+        kind = event.get("type")
+        if kind == "message_start":
+            self.model = event["message"]["model"]
+            self._count(event["message"].get("usage"))
             # The output count of `message_start` is a placeholder; only `message_delta` tells the real one.
             self.reported.pop("output_tokens", None)
-        elif event.type == "content_block_delta" and event.delta.type == "text_delta":
-            self.texts.append(event.delta.text)
-            return event.delta.text
-        elif event.type == "message_delta":
-            self.stop = event.delta.stop_reason or self.stop
-            self._count(event.usage)
-        elif event.type == "message_stop":
+        elif kind == "content_block_delta" and event["delta"]["type"] == "text_delta":
+            text: str = event["delta"]["text"]
+            self.texts.append(text)
+            return text
+        elif kind == "message_delta":
+            self.stop = event["delta"].get("stop_reason") or self.stop
+            self._count(event.get("usage"))
+        elif kind == "message_stop":
             self.ended = True
         return ""
 
-    def take_whole(self, answer: AnthropicMessage) -> str:
+    def take_whole(self, answer: JsonObject) -> str:
         """Return the text of the message, and keep what else it says; thinking is not part of the answer."""
-        self.model = answer.model
-        self.stop = answer.stop_reason
+        self.model = answer["model"]
+        self.stop = answer["stop_reason"]
         self.ended = True
-        self._count(answer.usage)
-        self.texts.extend(block.text for block in answer.content if block.type == "text")
+        self._count(answer.get("usage"))
+        self.texts.extend(block["text"] for block in answer["content"] if block["type"] == "text")
         return "".join(self.texts)
 
     def completed(self, request: CompletionRequest, head: Head) -> Completed:
@@ -141,10 +153,9 @@ class AnthropicReply:
             reported=self.reported or None,
         )
 
-    def _count(self, usage: MessageUsage | MessageDeltaUsage | None) -> None:
+    def _count(self, usage: JsonObject | None) -> None:
         # Counts are cumulative: the last one told holds.
-        if usage is not None:
-            self.reported |= usage.model_dump(exclude_unset=True, exclude_none=True)
+        self.reported |= {name: value for name, value in (usage or {}).items() if value is not None}
 
 
 def parameters(request: CompletionRequest) -> MessageCreateParamsBase:

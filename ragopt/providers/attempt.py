@@ -221,7 +221,12 @@ class Call:
         return "ok" if answers else "failed"
 
     async def _settled(self) -> Tried:
-        usage = await asyncio.to_thread(self._used) if self.asked else None
+        # Counting the tokens of what was not reported takes a thread; reported ones have their price at once.
+        usage: Usage | None = None
+        if self.completed:
+            usage = self._used()
+        elif self.asked:
+            usage = await asyncio.to_thread(self._used)
         if self.grant and self.asked:
             used = usage.total_input_tokens + usage.output_tokens if usage else 0
             self.target.allowance.settle(self.grant, used_tokens=used)

@@ -10,18 +10,12 @@ from ragopt.errors import IncompleteStream
 from ragopt.providers.keys import ApiKey, key_text
 from ragopt.providers.layout import Message, SegmentRole
 from ragopt.providers.protocol import CacheMarks, Completed, CompletionRequest, ProviderEvent, Stop
-from ragopt.providers.sdk import JSON, Head, LazyClient, SdkStream, head_of, relayed
+from ragopt.providers.sdk import JSON, Head, JsonObject, LazyClient, SdkStream, head_of, relayed
 from ragopt.providers.usage import estimated_usage, openai_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types import CompletionUsage
-    from openai.types.chat import (
-        ChatCompletion,
-        ChatCompletionChunk,
-        ChatCompletionContentPartTextParam,
-        ChatCompletionMessageParam,
-    )
+    from openai.types.chat import ChatCompletionContentPartTextParam, ChatCompletionMessageParam
     from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -58,19 +52,29 @@ class OpenAIProvider:
         """Have a client. Raises: `KeyRefused` without a key."""
         await self._client.get()
 
-    async def open_stream(self, request: CompletionRequest) -> SdkStream[ChatCompletionChunk]:
-        """Return the stream of one call; `timeout_s` bounds connecting and each read as well."""
+    async def open_stream(self, request: CompletionRequest) -> SdkStream[JsonObject]:
+        """Return the stream of one call; `timeout_s` bounds connecting and each read as well.
+
+        Its events are plain JSON: a model of pydantic for each piece of text costs more than all else done with it.
+        """
+        from openai import AsyncStream
+
         client = await self.client()
         usage = {"stream_options": {"include_usage": True}} if request.capabilities.stream_usage else {}
-        return await client.chat.completions.create(
-            **parameters(request), stream=True, extra_body=usage, timeout=request.timeout_s
+        return await client.post(
+            "/chat/completions",
+            cast_to=object,
+            body={**parameters(request), "stream": True, **usage},
+            options={"timeout": request.timeout_s},
+            stream=True,
+            stream_cls=AsyncStream[JsonObject],
         )
 
-    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, ChatCompletion]:
+    async def ask_whole(self, request: CompletionRequest) -> tuple[Head, JsonObject]:
         """Return the answer of one call without streaming."""
         client = await self.client()
         raw = await client.chat.completions.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
-        return head_of(self.name, raw.http_response.headers, expected=JSON), raw.parse()
+        return head_of(self.name, raw.http_response.headers, expected=JSON), raw.parse().to_dict()
 
     def reply(self) -> OpenAIReply:
         """Return what keeps the answer of one call."""
@@ -100,50 +104,50 @@ class OpenAIReply:
     finish: str | None = None
     refused: bool = False
     tier: str = ""
-    usage: CompletionUsage | None = None
+    usage: JsonObject | None = None
     texts: list[str] = field(default_factory=list)
 
-    def take(self, event: ChatCompletionChunk) -> str:
+    def take(self, event: JsonObject) -> str:
         """Return the text of the chunk, and keep what else it says; of several usage reports the last holds."""
         self._keep(event)
-        if not event.choices:
+        if not event.get("choices"):
             return ""
-        choice = event.choices[0]
-        self.finish = choice.finish_reason or self.finish
-        return self._text(choice.delta.content, choice.delta.refusal) if choice.delta else ""
+        choice = event["choices"][0]
+        self.finish = choice.get("finish_reason") or self.finish
+        return self._text(choice["delta"]) if choice.get("delta") else ""
 
-    def take_whole(self, answer: ChatCompletion) -> str:
+    def take_whole(self, answer: JsonObject) -> str:
         """Return the text of the completion, and keep what else it says."""
         self._keep(answer)
-        choice = answer.choices[0]
-        self.finish = choice.finish_reason
-        return self._text(choice.message.content, choice.message.refusal)
+        choice = answer["choices"][0]
+        self.finish = choice["finish_reason"]
+        return self._text(choice["message"])
 
     def completed(self, request: CompletionRequest, head: Head) -> Completed:
         """Return the terminal event. Raises: `IncompleteStream` if no finish reason was seen."""
         if self.finish is None:
             raise IncompleteStream("openai: the answer ended without a finish reason", request_id=head.request_id)
-        reported = self.usage.model_dump(exclude_unset=True) if self.usage else None
         return Completed(
-            usage=(openai_usage(reported) if reported else None)
+            usage=(openai_usage(self.usage) if self.usage else None)
             or estimated_usage(request.prompt, "".join(self.texts)),
             model_served=self.model or request.model,
             stop="refusal" if self.refused else STOPS.get(self.finish, "end"),
             request_id=head.request_id,
             service_tier=self.tier,
             limits=head.limits,
-            reported=reported,
+            reported=self.usage,
         )
 
-    def _keep(self, part: ChatCompletionChunk | ChatCompletion) -> None:
-        self.model = part.model or self.model
-        self.usage = part.usage or self.usage
-        self.tier = part.service_tier or self.tier
+    def _keep(self, part: JsonObject) -> None:
+        self.model = part.get("model") or self.model
+        self.usage = part.get("usage") or self.usage
+        self.tier = part.get("service_tier") or self.tier
 
-    def _text(self, content: str | None, refusal: str | None) -> str:
+    def _text(self, message: JsonObject) -> str:
         # A refusal comes in a field of its own; to the reader it is the answer.
+        refusal: str | None = message.get("refusal")
         self.refused = self.refused or bool(refusal)
-        text = content or refusal or ""
+        text = message.get("content") or refusal or ""
         self.texts.append(text)
         return text
 

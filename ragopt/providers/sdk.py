@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import anyio
 
@@ -24,6 +24,8 @@ Answer = TypeVar("Answer")
 Event_co = TypeVar("Event_co", covariant=True)
 Event_contra = TypeVar("Event_contra", contravariant=True)
 Answer_contra = TypeVar("Answer_contra", contravariant=True)
+
+JsonObject: TypeAlias = Mapping[str, Any]
 
 CLOSE_S = 1.0
 EVENT_STREAM = "text/event-stream"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from ragopt.domain import Usage
 from ragopt.providers.layout import Prompt
@@ -78,13 +79,15 @@ def count_at(reported: Mapping[str, object], *path: str) -> int | None:
 
 def estimated_usage(prompt: Prompt, answer: str) -> Usage:
     """Return the usage of a call in o200k_base tokens, none of it cached, marked as estimated; no price."""
+    return Usage(input_tokens=prompt_tokens(prompt), output_tokens=count_tokens(answer), estimated=True)
+
+
+@lru_cache(maxsize=64)
+def prompt_tokens(prompt: Prompt) -> int:
+    """Return the o200k_base tokens of a prompt; the budget, the limits and the savings of one call all ask."""
     messages = prompt.messages()
     text_tokens = sum(count_tokens(message.text) for message in messages)
-    return Usage(
-        input_tokens=text_tokens + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REPLY,
-        output_tokens=count_tokens(answer),
-        estimated=True,
-    )
+    return text_tokens + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_REPLY
 
 
 def total_usage(usages: Sequence[Usage]) -> Usage:

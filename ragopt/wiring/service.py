@@ -13,7 +13,7 @@ from indexes.library import Library
 from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.errors import RagoptError
-from ragopt.money.prices import table_version
+from ragopt.money.prices import load_table
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
 from ragopt.stages.cache.answer_cache import ResponseCache
@@ -79,8 +79,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             loaded_judge(settings, stack),
             loaded_verifier(settings, stack),
             asyncio.to_thread(count_tokens, ""),
-            # The price table: its first use would hold up an answer.
-            asyncio.to_thread(table_version),
+            asyncio.to_thread(load_table),
         )
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)

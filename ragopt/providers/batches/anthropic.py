@@ -144,7 +144,7 @@ def read_row(row: MessageBatchIndividualResponse, request: CompletionRequest) ->
     result = row.result
     if result.type == "succeeded":
         reply = AnthropicReply()
-        text = Call("anthropic", 0, 0).read(reply.take_whole, result.message)
+        text = Call("anthropic", 0, 0).read(reply.take_whole, result.message.to_dict())
         return text, reply.completed(request, Head("", None))
     if result.type == "errored":
         raise told_failure(result.error.model_dump(), status=200, provider="anthropic")

@@ -28,7 +28,6 @@ from ragopt.providers.sdk import Call, Head
 
 if TYPE_CHECKING:
     from openai.types import Batch
-    from openai.types.chat import ChatCompletion
 
 ENDPOINT: Final = "/v1/chat/completions"
 TAG = "ragopt_batch"
@@ -151,8 +150,6 @@ def answer_of(line: str) -> BatchLine:
 
 def read_row(row: dict[str, object], request: CompletionRequest) -> tuple[str, Completed]:
     """Return text and terminal event of a line. Raises: `ProviderError`: what the call failed with."""
-    from openai.types.chat import ChatCompletion
-
     response = row.get("response")
     if not isinstance(response, dict):
         raise not_asked(row.get("error"))
@@ -160,9 +157,8 @@ def read_row(row: dict[str, object], request: CompletionRequest) -> tuple[str, C
     if response.get("status_code") != 200 or not isinstance(body, dict):
         status = response.get("status_code")
         raise told_failure(body, status=status if isinstance(status, int) else 200, provider="openai")
-    completion: ChatCompletion = ChatCompletion.construct(**body)
     reply = OpenAIReply()
-    text = Call("openai", 0, 0).read(reply.take_whole, completion)
+    text = Call("openai", 0, 0).read(reply.take_whole, body)
     return text, reply.completed(request, Head(request_id, None))
 
 
