@@ -11,7 +11,7 @@ import pytest
 from eval.stub import StubServer, serve_in_thread
 from ragopt.domain import Turn
 from ragopt.errors import IncompleteStream, ProviderRejected
-from ragopt.providers.anthropic import AnthropicProvider, _Reply, address, messages_of
+from ragopt.providers.anthropic import AnthropicProvider, AnthropicReply, address, messages_of
 from ragopt.providers.protocol import Completed
 from ragopt.providers.sdk import Head
 from ragopt.providers.usage import estimated_usage
@@ -55,7 +55,7 @@ def test_missing_usage_is_estimated(stub: StubServer) -> None:
 def test_complete_needs_stop_reason_and_message_stop(stop: str | None, *, ended: bool) -> None:
     """Either of the two alone is an incomplete stream."""
     with pytest.raises(IncompleteStream):
-        _Reply(stop=stop, ended=ended).completed(call("m"), Head("", None))
+        AnthropicReply(stop=stop, ended=ended).completed(call("m"), Head("", None))
 
 
 def test_history_starts_with_the_user() -> None:
