@@ -14,6 +14,8 @@ from pathlib import Path
 from socket import socket
 from urllib.parse import quote
 
+import uvloop
+
 from ragopt.api.app import create_app
 from ragopt.api.request_log import log_to_stderr
 from ragopt.api.running import Lifetime
@@ -57,26 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
         if lock is not None:
             lock.announce(url_of(bound))
         try:
-            with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            # Measured: a tenth less processor time for an answer than on Python's own loop.
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(serve(settings, bound, lock=lock, sample=sample))
         except asyncio.CancelledError:
             return TERMINATED  # ended before it had started
         finally:
             bound.close()
     return 0
-
-
-def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes event loops of uvloop, None for Python's own where there is none.
-
-    Over a socket per caller, Redis command and model call it was measured to take a tenth off the processor time of
-    an answer.
-    """
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def embedded(settings: Settings) -> bool:
