@@ -31,13 +31,15 @@ class ReplaySet:
 def read_replay_set(folder: Path) -> ReplaySet:
     """Return the conversations of `rewrites` {history: [{role, text}], query}. Raises: `DatasetError`.
 
-    A row whose history begins with all that the row before asked goes on with its conversation.
+    A row that begins with all that the row before asked goes on with its conversation; rows of single turns may lack.
     """
     conversations: list[list[Exchange]] = []
     for row in rows_of(jsonl_file(folder, ROWS)):
         told = exchanges_of(row)
-        asked = [exchange.question for exchange in told]
-        if conversations and asked[:-1] and [item.question for item in conversations[-1]] == asked[:-1]:
+        before = conversations[-1] if conversations else told
+        if len(before) < len(told) and all(
+            old.question == new.question for old, new in zip(before, told, strict=False)
+        ):
             conversations[-1] = told
         else:
             conversations.append(told)
