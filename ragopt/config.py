@@ -31,6 +31,7 @@ from ragopt.settings.checks import (
     refuse_duplicate_collections,
     refuse_duplicate_models,
     refuse_unknown_baseline,
+    refuse_unknown_summariser,
     refuse_unknown_targets,
     refuse_unknown_variants,
 )
@@ -224,6 +225,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_duplicate_models(settings.models)
     refuse_unknown_baseline(settings.baseline, settings.models)
     refuse_duplicate_budgets(settings.budgets)
+    refuse_unknown_summariser(settings.history, settings.models)
     refuse_unknown_targets(settings.routes, settings.models)
     refuse_unknown_variants(settings.experiments, settings.models)
     refuse_duplicate_collections(settings.collections)

@@ -270,7 +270,7 @@ async def remember(whole: Answer, asked: Asked, shared: Running) -> None:
     said = (Turn("user", asked.question.text), Turn("assistant", whole.text))
     with asked.trace.stage("remember"):
         await shared.service.conversations.append(
-            asked.question.tenant, asked.conversation_id, said, known=asked.conversation
+            asked.question.tenant, asked.conversation_id, said, known=asked.conversation, question=asked.question
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ragopt.errors import ConfigError
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings
+from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings
 from ragopt.settings.routing import RouteSettings
@@ -17,6 +18,12 @@ def refuse_unknown_baseline(baseline: BaselineSettings, models: Sequence[ModelSe
     name = baseline.model
     if name and name not in [model.name for model in models]:
         raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
+
+
+def refuse_unknown_summariser(history: HistorySettings, models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if `[history]` names a model that is not configured."""
+    if history.model and history.model not in [model.name for model in models]:
+        raise ConfigError(f"RAGOPT_HISTORY__MODEL: no model is named {history.model!r}")
 
 
 def refuse_duplicate_budgets(budgets: Sequence[BudgetSettings]) -> None:

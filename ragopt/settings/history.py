@@ -16,6 +16,9 @@ class HistorySettings(BaseModel):
         default=0.4, ge=0, le=1, description="share of it that the last turns may grow to before older ones are folded"
     )
     summary_share: float = Field(default=0.2, ge=0, le=0.5, description="share of it that the summary may take")
+    model: str = Field(
+        default="", description="a configured model that writes the summary, after the answer; empty: its sentences"
+    )
     recall_floor: float = Field(
         default=0.25,
         ge=0,

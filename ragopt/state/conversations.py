@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
-from ragopt.domain import Summary, Turn
+from ragopt.domain import Question, Summary, Turn
 from ragopt.errors import ConversationUnavailable
-from ragopt.state.access import redis_errors, redis_key
+from ragopt.state.access import as_bytes, redis_errors, redis_key
 
 # Of a longer conversation the newest turns are read; for the others the summary stands.
 MAX_TURNS_READ = 1_000
 
 Fold: TypeAlias = Callable[[Summary, Sequence[Turn]], Summary]
 """A summary, and all turns from the first on, to the summary after them."""
+
+
+class WriteSummary(Protocol):
+    """A `Fold` that takes its time: a model writes."""
+
+    async def __call__(self, question: Question, summary: Summary, turns: Sequence[Turn]) -> Summary:
+        """Return the summary after all turns; a model that fails is no error. question: to whom it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,16 @@ class Conversations:
 
     Methods raise `ConversationUnavailable` when Redis does not answer: an answer without its history is
     not an answer.
+
+    With `write`, the summary after a turn is made in the background; a next turn that comes sooner does without it.
     """
 
-    def __init__(self, redis: Redis, *, ttl_s: int, fold: Fold = unfolded) -> None:
+    def __init__(self, redis: Redis, *, ttl_s: int, fold: Fold = unfolded, write: WriteSummary | None = None) -> None:
         self._redis = redis
         self._ttl_s = ttl_s
         self._fold = fold
+        self._write = write
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def load(self, tenant: str, conversation_id: str) -> Conversation:
         """Return what is kept; `NEW` for a conversation that is not known."""
@@ -70,16 +82,24 @@ class Conversations:
         )
 
     async def append(
-        self, tenant: str, conversation_id: str, turns: Sequence[Turn], *, known: Conversation = NEW
+        self,
+        tenant: str,
+        conversation_id: str,
+        turns: Sequence[Turn],
+        *,
+        known: Conversation = NEW,
+        question: Question | None = None,
     ) -> None:
         """Add the turns, all or none, with the summary after them, and start the conversation's life anew.
 
-        known: the conversation as it was loaded, which the summary is made from. Nothing happens for no turns.
+        known: the conversation as it was loaded, which the summary is made from. question: to whom a model that
+        writes it is counted; without it none does. Nothing happens for no turns.
         """
         if not turns:
             return
-        before = known.summary or Summary()
-        summary = await asyncio.to_thread(self._fold, before, (*known.turns, *turns))
+        before, whole = known.summary or Summary(), (*known.turns, *turns)
+        later = self._write is not None and question is not None
+        summary = before if later else await asyncio.to_thread(self._fold, before, whole)
         turns_key, summary_key = keys_of(tenant, conversation_id)
         with redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
@@ -89,6 +109,43 @@ class Conversations:
                     commands.set(summary_key, summary_to_json(shifted(summary, known.older)))
                 commands.expire(summary_key, self._ttl_s)
                 await commands.execute()
+        if self._write is not None and question is not None:
+            place = (tenant, conversation_id)
+            task = asyncio.create_task(self._written(self._write, place, question, known=known, turns=whole))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    async def _written(
+        self,
+        write: WriteSummary,
+        place: tuple[str, str],
+        question: Question,
+        *,
+        known: Conversation,
+        turns: Sequence[Turn],
+    ) -> None:
+        """Have a summary written and keep it, unless another turn kept one meanwhile or the conversation is gone."""
+        before = known.summary or Summary()
+        summary = await write(question, before, turns)
+        if summary == before:
+            return
+        turns_key, summary_key = keys_of(*place)
+        expected = None if known.summary is None else summary_to_json(shifted(before, known.older))
+        with suppress(ConversationUnavailable), redis_errors(ConversationUnavailable):
+            async with self._redis.pipeline(transaction=True) as commands:
+                await commands.watch(turns_key, summary_key)
+                stored = await commands.get(summary_key)
+                if not await commands.exists(turns_key) or (stored and as_bytes(stored).decode()) != expected:
+                    return
+                commands.multi()  # type: ignore[no-untyped-call]
+                commands.set(summary_key, summary_to_json(shifted(summary, known.older)), ex=self._ttl_s)
+                await commands.execute()
+
+    async def close(self) -> None:
+        """Give up what is being written: the next turn has it written again."""
+        for task in self._writing:
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def delete(self, tenant: str, conversation_id: str) -> bool:
         """Forget the conversation; returns False if there was none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,10 @@ from ragopt.errors import RagoptError
 from ragopt.money.prices import load_table
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
+from ragopt.providers.call import ModelCaller
+from ragopt.providers.deployment import Deployment
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.off import NoCache
-from ragopt.stages.history.fold import Limits, folded
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.batches import Batches
@@ -35,6 +36,7 @@ from ragopt.tokens import count_tokens
 from ragopt.wiring.batches import desk_over
 from ragopt.wiring.caching import loaded_verifier, opened_cache
 from ragopt.wiring.engines import LocalModels, loaded_embedder, loaded_judge, opened_library, redis_address
+from ragopt.wiring.history import folding
 from ragopt.wiring.models import caller_of, deployments_of
 from ragopt.wiring.path import pipeline_over
 
@@ -73,25 +75,29 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     Raises: `ConfigError`, `StoreLocked`, `ModelUnavailable`, `StoreUnavailable`, `StateUnavailable`.
     """
     async with AsyncExitStack() as stack:
-        redis_url, embedder, judge, verifier, *_ = await asyncio.gather(
-            redis_address(settings, stack),
-            loaded_embedder(settings, stack),
-            loaded_judge(settings, stack),
-            loaded_verifier(settings, stack),
-            asyncio.to_thread(count_tokens, ""),
-            asyncio.to_thread(load_table),
-        )
+        redis_url, models = await started(settings, stack)
         redis = connect(redis_url, timeout_s=STATE_TIMEOUT_S)
         stack.push_async_callback(redis.aclose)
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
-        library = await opened_library(settings, stack, embedder=embedder, lock_for=lock_for)
-        models = LocalModels(embedder, reranker=judge, verifier=verifier)
+        library = await opened_library(settings, stack, embedder=models.embedder, lock_for=lock_for)
         cache = opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
+        deployments = opened_models(settings, stack)
+        caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
+        fold, write = folding(settings.history, deployments=deployments, caller=caller)
+        conversations = Conversations(redis, ttl_s=settings.conversation_ttl_s, fold=fold, write=write)
+        stack.push_async_callback(conversations.close)
         pipeline, desk = opened_paths(
-            settings, stack, library=library, models=models, cache=cache, accounts=accounts, batches=Batches(redis)
+            settings,
+            deployments,
+            caller,
+            library=library,
+            models=models,
+            cache=cache,
+            accounts=accounts,
+            batches=Batches(redis),
         )
         yield Service(
             settings=settings,
@@ -99,9 +105,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             pipeline=pipeline,
             cache=cache,
             keys=KeyStore(redis, bootstrap=settings.api_key),
-            conversations=Conversations(
-                redis, ttl_s=settings.conversation_ttl_s, fold=partial(folded, limits=Limits.of(settings.history))
-            ),
+            conversations=conversations,
             jobs=Jobs(redis),
             batches=desk,
             idempotency=Idempotency(redis),
@@ -113,9 +117,31 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
 
 
+async def started(settings: Settings, stack: AsyncExitStack) -> tuple[str, LocalModels]:
+    """Return Redis's URL and the local models, closed with the stack; what takes long, side by side."""
+    redis_url, embedder, judge, verifier, *_ = await asyncio.gather(
+        redis_address(settings, stack),
+        loaded_embedder(settings, stack),
+        loaded_judge(settings, stack),
+        loaded_verifier(settings, stack),
+        asyncio.to_thread(count_tokens, ""),
+        asyncio.to_thread(load_table),
+    )
+    return redis_url, LocalModels(embedder, reranker=judge, verifier=verifier)
+
+
+def opened_models(settings: Settings, stack: AsyncExitStack) -> list[Deployment]:
+    """Return the configured models, closed with the stack. Raises: `ConfigError`."""
+    deployments = deployments_of(settings.models)
+    for deployment in deployments:
+        stack.push_async_callback(deployment.provider.close)
+    return deployments
+
+
 def opened_paths(
     settings: Settings,
-    stack: AsyncExitStack,
+    deployments: Sequence[Deployment],
+    caller: ModelCaller,
     *,
     library: Library,
     models: LocalModels,
@@ -124,10 +150,6 @@ def opened_paths(
     batches: Batches,
 ) -> tuple[Pipeline, Desk]:
     """Return the pipeline of a service and its desk for batches, over the same cache, models, breakers and books."""
-    deployments = deployments_of(settings.models)
-    for deployment in deployments:
-        stack.push_async_callback(deployment.provider.close)
-    caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
     pipeline = pipeline_over(
         library,
         models.embedder,

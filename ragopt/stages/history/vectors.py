@@ -15,6 +15,7 @@ from indexes.records import Encoded, FloatVector
 MAX_KEPT = 20_000
 # Eight batches: what a first long history may ask of the encoder for one question.
 MAX_FRESH = 64
+BATCH_TEXTS = 8
 WAIT_S = 0.15
 MAX_TURN_CHARS = 2_000
 
@@ -30,7 +31,7 @@ class TurnVectors:
     """The vectors of the latest texts that were asked for.
 
     A question never waits long for them: what is not there in time, or is more than `most_fresh`, is None now and
-    there for the next question.
+    there for a later question. No text is made twice at a time.
     """
 
     def __init__(self, encode: Encode, *, wait_s: float | None = WAIT_S, most_fresh: int = MAX_FRESH) -> None:
@@ -38,24 +39,34 @@ class TurnVectors:
         self._wait_s = wait_s
         self._most_fresh = most_fresh
         self._kept: OrderedDict[str, FloatVector] = OrderedDict()
+        self._making: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
 
     async def of(self, texts: Sequence[str]) -> list[FloatVector | None]:
         """Return the vector of each text, float32, unit length, None where it is not known yet; the last go first."""
         heads = [text[:MAX_TURN_CHARS] for text in texts]
         missing = list(dict.fromkeys(head for head in reversed(heads) if head.strip() and head not in self._kept))
-        if missing:
-            task = asyncio.create_task(self._make(missing[: self._most_fresh]))
+        wanted = [head for head in missing[: self._most_fresh] if head not in self._making]
+        if wanted:
+            self._making.update(wanted)
+            task = asyncio.create_task(self._make(wanted))
             self._running.add(task)
             task.add_done_callback(self._done)
-            await asyncio.wait({task}, timeout=self._wait_s)
+        if missing and self._running:
+            await asyncio.wait(self._running, timeout=self._wait_s)
         return [self._known(head) for head in heads]
 
     async def _make(self, texts: Sequence[str]) -> None:
-        for text, encoded in zip(texts, await self._encode(texts), strict=True):
-            self._kept[text] = encoded.dense.astype(np.float16)
-        while len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        """Make vectors a batch at a time: what is there when a question stops waiting is used."""
+        try:
+            for start in range(0, len(texts), BATCH_TEXTS):
+                batch = texts[start : start + BATCH_TEXTS]
+                for text, encoded in zip(batch, await self._encode(batch), strict=True):
+                    self._kept[text] = encoded.dense.astype(np.float16)
+                while len(self._kept) > MAX_KEPT:
+                    self._kept.popitem(last=False)
+        finally:
+            self._making.difference_update(texts)
 
     def _known(self, text: str) -> FloatVector | None:
         found = self._kept.get(text)

@@ -255,7 +255,13 @@ class FakeConversations:
         return Conversation(turns, summary)
 
     async def append(
-        self, tenant: str, conversation_id: str, turns: Sequence[Turn], *, known: Conversation = NEW
+        self,
+        tenant: str,
+        conversation_id: str,
+        turns: Sequence[Turn],
+        *,
+        known: Conversation = NEW,
+        question: Question | None = None,
     ) -> None:
         """Add turns to those that were known."""
         if self.failure is not None:

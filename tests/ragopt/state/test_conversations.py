@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from ragopt.domain import Summary, Turn
+from ragopt.domain import Question, Summary, Turn
 from ragopt.errors import StateUnavailable
-from ragopt.state.conversations import MAX_TURNS_READ, NEW, Conversations, keys_of
+from ragopt.state.conversations import MAX_TURNS_READ, NEW, Conversation, Conversations, keys_of
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import with_redis
 
@@ -121,6 +122,63 @@ def test_of_a_very_long_conversation_the_newest_turns_are_read(redis_url: str) -
         await conversations.append("acme", "c", [Turn("user", "more")], known=known)
         later = (await conversations.load("acme", "c")).summary
         assert later == Summary(("- up to 9998", f"- up to {MAX_TURNS_READ - 1}"), folded=MAX_TURNS_READ - 2)
+
+    with_redis(redis_url, scenario)
+
+
+async def write_later(question: Question, summary: Summary, turns: Sequence[Turn]) -> Summary:
+    """Write a block, after whatever else there is to do."""
+    await asyncio.sleep(0)
+    return Summary((*summary.blocks, f"- {question.text}"), folded=len(turns) - 1, version=summary.version)
+
+
+def test_a_summary_that_a_model_writes_comes_after_the_turn(redis_url: str) -> None:
+    """The turn does not wait for it; then it is kept, and a next turn goes on from it."""
+
+    async def scenario(redis: Redis) -> None:
+        conversations = Conversations(redis, ttl_s=60, fold=fold_all_but_two, write=write_later)
+        await conversations.append("acme", "c", ASKED, question=Question("one", "acme"))
+        assert (await conversations.load("acme", "c")).turns == ASKED
+        known = await until_written(conversations, blocks=1)
+        assert known.summary == Summary(("- one",), folded=1)
+        await conversations.append("acme", "c", ASKED, known=known, question=Question("two", "acme"))
+        assert (await until_written(conversations, blocks=2)).summary == Summary(("- one", "- two"), folded=3)
+        assert 0 < await redis.ttl(keys_of("acme", "c")[1]) <= 60
+
+    with_redis(redis_url, scenario)
+
+
+async def until_written(conversations: Conversations, *, blocks: int) -> Conversation:
+    """Return the conversation once its summary has so many blocks."""
+    for _ in range(2_000):
+        known = await conversations.load("acme", "c")
+        if known.summary and len(known.summary.blocks) == blocks:
+            return known
+        await asyncio.sleep(0.001)
+    raise AssertionError("no summary was written")
+
+
+def test_a_late_summary_is_dropped(redis_url: str) -> None:
+    """One that is ready after the conversation was deleted, or after another was kept, changes nothing."""
+
+    async def scenario(redis: Redis) -> None:
+        gate = asyncio.Event()
+
+        async def slow(question: Question, summary: Summary, turns: Sequence[Turn]) -> Summary:
+            await gate.wait()
+            return await write_later(question, summary, turns)
+
+        conversations = Conversations(redis, ttl_s=60, fold=fold_all_but_two, write=slow)
+        await conversations.append("acme", "gone", ASKED, question=Question("one", "acme"))
+        await conversations.delete("acme", "gone")
+        await conversations.append("acme", "c", ASKED, question=Question("one", "acme"))
+        await conversations.append("acme", "c", ASKED, known=await conversations.load("acme", "c"))
+        kept = (await conversations.load("acme", "c")).summary
+        gate.set()
+        await asyncio.sleep(0.05)
+        assert (await conversations.load("acme", "gone")) == NEW
+        assert (await conversations.load("acme", "c")).summary == kept != None  # noqa: E711
+        await conversations.close()
 
     with_redis(redis_url, scenario)
 

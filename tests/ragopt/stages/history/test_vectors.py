@@ -66,3 +66,28 @@ def test_a_failing_encoder_costs_the_vectors_only() -> None:
         raise RuntimeError(f"no vectors for {len(texts)}")
 
     assert asyncio.run(TurnVectors(broken).of(["one"])) == [None]
+
+
+def test_questions_that_come_while_a_text_is_made_do_not_have_it_made_again() -> None:
+    """A busy encoder gets each text once, in batches, and what the first batch brought is there before the rest."""
+
+    async def scenario() -> None:
+        gate, encoder, calls = asyncio.Event(), WordEncoder(), 0
+
+        async def one_batch_then_wait(texts: Sequence[str]) -> list[Encoded]:
+            nonlocal calls
+            calls += 1
+            if calls > 1:
+                await gate.wait()
+            return await encoder.encode(texts)
+
+        vectors, texts = TurnVectors(one_batch_then_wait, wait_s=0.01), [f"turn {at}" for at in range(20)]
+        for _ in range(3):
+            found = await vectors.of(texts)
+        assert [vector is not None for vector in found] == [False] * 12 + [True] * 8
+        gate.set()
+        while None in [vector if vector is None else 0 for vector in await vectors.of(texts)]:
+            await asyncio.sleep(0)
+        assert sorted(encoder.encoded) == sorted(texts)
+
+    asyncio.run(scenario())
