@@ -176,6 +176,7 @@ command prints what a program can read.
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
 | `python -m eval bench` | time ingest and answers on this machine |
+| `python -m eval freshness [--operations N]` | change documents under the response cache; exit 1 if it is ever stale |
 | `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """

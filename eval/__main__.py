@@ -11,7 +11,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eval.cli import cache, faults, gate, guards, memory, page, prefix, prompt, quality, rerank, routing, tune
+from eval.cli import (
+    cache,
+    faults,
+    freshness,
+    gate,
+    guards,
+    memory,
+    page,
+    prefix,
+    prompt,
+    quality,
+    rerank,
+    routing,
+    tune,
+)
 from eval.cli.arguments import Commands, add_command, positive
 from eval.cli.output import show
 from eval.errors import EvaluationError
@@ -58,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add_bench(commands)
     add_crash(commands)
     faults.add_to(commands)
+    freshness.add_to(commands)
     add_fit_tokens(commands)
     gate.add_to(commands)
     page.add_to(commands)

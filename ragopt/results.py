@@ -90,7 +90,7 @@ NO_HISTORY = History()
 class Kept:
     """An answer that the cache holds, as it would be served: `answer.cache` says which entry, and how alike.
 
-    stamp: drawn when the entry was written. revision: the last one of the collection that it is known to hold for.
+    stamp: drawn when the entry was written. revision: the last one of the collection that it was found to hold for.
     """
 
     answer: Answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from indexes.embedding import Embedder
+from indexes.ingest import TextEncoder
 from indexes.library import Library
 from ragopt.config import Settings
 from ragopt.money.edges import PriceEdges
@@ -42,7 +42,7 @@ QUOTED = "answering from the passages"
 
 def pipeline_over(
     library: Library,
-    embedder: Embedder,
+    embedder: TextEncoder,
     *,
     judge: Judge | None,
     settings: Settings,

@@ -108,9 +108,7 @@ class ResponseCache:
         place = Place(question.tenant, question.collection, answer.cache.entry)
         allowance = self.entries.guard.allowance(share=LOOK_SHARE)
         with optional(trace):
-            if not await rests_on_nothing_newer(
-                self.sources, question, answer.context, context, held=doubtful.revision
-            ):
+            if not await rests_on_nothing_newer(self.sources, question, answer.context, context):
                 await self._forget(place, stamp=doubtful.stamp, allowance=allowance)
                 return None
             if answer.cache.kind == "exact":

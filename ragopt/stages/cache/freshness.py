@@ -33,7 +33,10 @@ class Sources(Protocol):
 async def standing(
     sources: Sources, question: Question, context: Context, *, held: Revision, now: Revision
 ) -> Standing:
-    """Return how an answer stands at `now` that rests on `context` and held at `held`."""
+    """Return how an answer stands at `now` that rests on `context` and was found to hold at `held` last.
+
+    Younger than the answer, not than that finding: what a context left out then may come in once other things go.
+    """
     if held == now:
         return "holds"
     if held.lineage != now.lineage or held.generation > now.generation:
@@ -43,14 +46,14 @@ async def standing(
     chunks = await sources.live_chunks(*scope, ids, generation=now.generation)
     if not all(is_as_it_was(passage, chunks.get(passage.chunk_id)) for passage in context.passages):
         return "dead"
-    newer = await sources.has_newer(*scope, since=held.generation, generation=now.generation, matching=question.filter)
+    newer = await sources.has_newer(
+        *scope, since=context.generation, generation=now.generation, matching=question.filter
+    )
     return "doubtful" if newer else "holds"
 
 
-async def rests_on_nothing_newer(
-    sources: Sources, question: Question, kept: Context, fresh: Context, *, held: Revision
-) -> bool:
-    """Return whether the passages of `kept` are live as they were and those of `fresh` are no younger than `held`.
+async def rests_on_nothing_newer(sources: Sources, question: Question, kept: Context, fresh: Context) -> bool:
+    """Return whether the passages of `kept` are live as they were and those of `fresh` are no younger than `kept`.
 
     Both as of the generation of `fresh`. Then the kept answer says what a fresh one could say: whatever
     came since is not among what a model would be shown.
@@ -60,7 +63,7 @@ async def rests_on_nothing_newer(
     chunks = await sources.live_chunks(*scope, list(passages), generation=fresh.generation)
     if not all(is_as_it_was(passage, chunks.get(passage.chunk_id)) for passage in kept.passages):
         return False
-    return all(chunk_id in chunks and chunks[chunk_id].born <= held.generation for chunk_id in passages)
+    return all(chunk_id in chunks and chunks[chunk_id].born <= kept.generation for chunk_id in passages)
 
 
 def is_as_it_was(passage: Passage, chunk: LiveChunk | None) -> bool:
