@@ -166,6 +166,7 @@ command prints what a program can read.
 | `ragopt config check` | print the validated settings with secrets masked |
 | `python -m eval context --data DIR` | measure recall, precision and token use of `/context` on a data set |
 | `python -m eval retrieval --data DIR` | measure how well BM25, dense, fused and reranked search rank documents |
+| `python -m eval drift --data DIR --outcomes DIR [--plot F]` | simulate the bills of a growing support assistant |
 | `python -m eval rerank --data DIR [--model M]` | measure what a cross-encoder adds, and what its deadline costs |
 | `python -m eval routing --data DIR` | measure cost against quality of routing by difficulty |
 | `python -m eval memory --data DIR` | measure how much of what a question needs of a long conversation is sent |

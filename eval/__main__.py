@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eval.cli import (
     cache,
+    drift,
     faults,
     freshness,
     gate,
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     memory.add_to(commands)
     prefix.add_to(commands)
     prompt.add_to(commands)
+    drift.add_to(commands)
     add_bench(commands)
     add_crash(commands)
     faults.add_to(commands)

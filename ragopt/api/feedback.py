@@ -28,6 +28,7 @@ async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller)
     given = await service.feedback.rate(caller.tenant, body.answer_id, rating=rating, comment=body.comment)
     if rating == "down":
         await service.cache.disliked(caller.tenant, given.collection, given.entry, score=given.score)
+    await service.experiments.rated(body.answer_id, liked=rating == "up")
     return JSONResponse({"answer_id": body.answer_id, "rating": rating})
 
 

@@ -495,6 +495,7 @@ class FakeExperiments:
     ended: frozenset[str] = frozenset()
     seen: list[tuple[str, str, str, dict[Loss, float]]] = field(default_factory=list)
     added: dict[tuple[str, str], dict[Loss, LossSums]] = field(default_factory=dict)
+    ratings: list[tuple[str, bool]] = field(default_factory=list)
 
     async def stopped(self) -> frozenset[str]:
         """Return what the test says."""
@@ -503,6 +504,10 @@ class FakeExperiments:
     def saw(self, experiment: str, variant: str, *, answer_id: str, losses: dict[Loss, float]) -> None:
         """Note an answer."""
         self.seen.append((experiment, variant, answer_id, losses))
+
+    async def rated(self, answer_id: str, *, liked: bool) -> None:
+        """Note a rating."""
+        self.ratings.append((answer_id, liked))
 
     async def sums(self, experiment: str, variant: str) -> dict[Loss, LossSums]:
         """Return what the test says, nothing for the rest."""

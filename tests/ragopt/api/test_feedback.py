@@ -22,6 +22,7 @@ def test_an_answer_is_rated(http: Served, sent: str | int, kept: str) -> None:
     assert http.service.feedback.rated == [(body["answer_id"], kept, "thanks")]
     forgotten = [("acme", "c", "entry-1", 0.9)] if kept == "down" else []
     assert http.service.cache.disliking == forgotten
+    assert http.service.experiments.ratings == [(body["answer_id"], kept == "up")]
 
 
 def test_only_who_was_given_an_answer_rates_it(http: Served) -> None:

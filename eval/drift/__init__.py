@@ -1,0 +1,1 @@
+"""`python -m eval drift`: what seven weeks of a growing support assistant cost, simulated from real questions."""
