@@ -173,6 +173,9 @@ command prints what a program can read.
 | `python -m eval prefix --data DIR` | replay conversations against the documented prompt caches of both providers |
 | `python -m eval prompt --data DIR` | what each part of a prompt costs, what of it is used, and what to trim |
 | `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
+| `python -m eval citations --data DIR` | measure how well claims are told to be supported, beside labels |
+| `python -m eval planted --data DIR` | plant citation faults in answers and count which are caught |
+| `python -m eval fit-support --data DIR --out DIR` | train the judge of claims and fit its calibration |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eval.cli import (
     cache,
+    citations,
     drift,
     faults,
     freshness,
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     rerank.add_to(commands)
     tune.add_to(commands)
     routing.add_to(commands)
+    citations.add_to(commands)
     cache.add_to(commands)
     guards.add_to(commands)
     memory.add_to(commands)

@@ -129,20 +129,22 @@ def ridge(rows: Matrix, values: Vector) -> Vector:
     return np.asarray(np.linalg.solve(gram, centred.T @ (values - values.mean())), np.float64)
 
 
-def logistic(rows: Matrix, targets: Vector, *, penalty: float) -> Vector:
-    """Return the weights and, last, the bias of a logistic regression by Newton's method; targets in [0, 1].
+def logistic(rows: Matrix, targets: Vector, *, penalty: float, weights: Vector | None = None) -> Vector:
+    """Return the slopes and, last, the bias of a logistic regression by Newton's method; targets in [0, 1].
+
+    weights: of the rows; None: 1 each.
 
     Source: Hastie, Tibshirani, Friedman, "The Elements of Statistical Learning", section 4.4.1.
     """
     design = np.hstack([rows, np.ones((len(rows), 1))])
     shrink = np.append(np.full(rows.shape[1], penalty), 0.0)
-    weights = np.zeros(design.shape[1])
+    found, each = np.zeros(design.shape[1]), np.ones(len(rows)) if weights is None else weights
     for _ in range(NEWTON_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        slope = design.T @ (targets - chance) - shrink * weights
-        curve = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(shrink + 1e-9)
+        chance = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
+        slope = design.T @ (each * (targets - chance)) - shrink * found
+        curve = (design * (each * chance * (1 - chance))[:, None]).T @ design + np.diag(shrink + 1e-9)
         step = np.linalg.solve(curve, slope)
-        weights = weights + step
+        found = found + step
         if float(np.abs(step).max()) < 1e-8:
             break
-    return np.asarray(weights, np.float64)
+    return np.asarray(found, np.float64)

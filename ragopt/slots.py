@@ -95,7 +95,9 @@ DATES = (
 )
 TOKEN = re.compile(r"[^\W_]+(?:[.'’&-][^\W_]+)*")
 NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
-SENTENCE_START = re.compile(r"(?:^|[.!?:;•\n]\s+|^\s*[-*\"'“(]+\s*)$")
+# What stands right before a word that opens a sentence: an end, then white space and marks that open as well.
+SENTENCE_START = re.compile(r"(?:^|[.!?:;•]\s|\n)[\s\"'“‘(*_-]*$")
+LONGEST_START = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def _names(text: str) -> Iterator[Slot]:
 def _name(text: str, run: list[re.Match[str]]) -> Iterator[Slot]:
     first = run[0]
     plain = first.group()[1:].islower() or len(first.group()) == 1
-    if plain and SENTENCE_START.search(text[: first.start()]):
+    if plain and SENTENCE_START.search(text[max(0, first.start() - LONGEST_START) : first.start()]):
         run = run[1:] if len(run) == 1 or first.group().lower() in STOP_WORDS else run
     if run:
         value = " ".join(word for match in run for word in folded(match.group()).split())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
+from indexes.errors import ModelUnavailable
 from indexes.library import Library, LockFor
 from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.stages.cache.protocol import SameQuestion
+from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
@@ -25,14 +28,17 @@ from ragopt.tokens import count_tokens_batch
 QDRANT_TIMEOUT_S = 10.0
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class LocalModels:
-    """The models that run here: what embeds, what judges hits and what judges cached questions, None if none does."""
+    """The models that run here: what embeds, what judges hits, cached questions and claims; None if none does."""
 
     embedder: Embedder
     reranker: Judge | None
     verifier: SameQuestion | None
+    claims: ClaimJudge
 
 
 async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
@@ -62,6 +68,17 @@ async def loaded_judge(settings: Settings, stack: AsyncExitStack) -> Judge | Non
         judge = ServedCrossEncoder(model, settings.rerank_api_key)
     else:
         judge = await asyncio.to_thread(LocalCrossEncoder.load, model, cache_folder=cache_dir())
+    stack.push_async_callback(judge.close)
+    return judge
+
+
+async def loaded_claim_judge(stack: AsyncExitStack) -> ClaimJudge:
+    """Return the judge of claims, closed with the stack; where its model cannot run, the one that needs none."""
+    try:
+        judge = await asyncio.to_thread(ClaimJudge.load, cache_folder=cache_dir())
+    except ModelUnavailable as error:
+        logger.warning("claims are judged without a model: %s", error.detail)
+        return ClaimJudge.lexical()
     stack.push_async_callback(judge.close)
     return judge
 

@@ -19,7 +19,6 @@ from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
-from ragopt.stages.cite.calibration import shipped_calibrations
 from ragopt.stages.cite.checker import CitationChecking
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.generate import GenerateWithFallback
@@ -48,12 +47,14 @@ def pipeline_over(
     settings: Settings,
     cache: AnswerCache,
     deployments: Sequence[Deployment],
+    claims: ClaimJudge | None = None,
     prices: Prices | None = None,
     caller: ModelCaller | None = None,
 ) -> Pipeline:
     """Return the pipeline with its stages in place.
 
     prices: those of the meter, so that each unknown is told once. caller: None for one without a budget.
+    claims: None for the judge that needs no model.
     """
     known = prices or Prices()
     builtin = builtin_deployment()
@@ -75,7 +76,7 @@ def pipeline_over(
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
-        cite=CitationChecking(ClaimJudge(shipped_calibrations(), None), settings.collections),
+        cite=CitationChecking(claims or ClaimJudge.lexical(), settings.collections),
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=PriceEdges(
             deployments,

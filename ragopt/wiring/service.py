@@ -35,7 +35,14 @@ from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
 from ragopt.wiring.batches import desk_over
 from ragopt.wiring.caching import loaded_verifier, opened_cache
-from ragopt.wiring.engines import LocalModels, loaded_embedder, loaded_judge, opened_library, redis_address
+from ragopt.wiring.engines import (
+    LocalModels,
+    loaded_claim_judge,
+    loaded_embedder,
+    loaded_judge,
+    opened_library,
+    redis_address,
+)
 from ragopt.wiring.history import folding
 from ragopt.wiring.models import caller_of, deployments_of
 from ragopt.wiring.path import pipeline_over
@@ -119,15 +126,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
 async def started(settings: Settings, stack: AsyncExitStack) -> tuple[str, LocalModels]:
     """Return Redis's URL and the local models, closed with the stack; what takes long, side by side."""
-    redis_url, embedder, judge, verifier, *_ = await asyncio.gather(
+    redis_url, embedder, judge, verifier, claims, _ = await asyncio.gather(
         redis_address(settings, stack),
         loaded_embedder(settings, stack),
         loaded_judge(settings, stack),
         loaded_verifier(settings, stack),
-        asyncio.to_thread(count_tokens, ""),
-        asyncio.to_thread(load_table),
+        loaded_claim_judge(stack),
+        # Their first use would hold up an answer.
+        asyncio.gather(asyncio.to_thread(count_tokens, ""), asyncio.to_thread(load_table)),
     )
-    return redis_url, LocalModels(embedder, reranker=judge, verifier=verifier)
+    return redis_url, LocalModels(embedder, reranker=judge, verifier=verifier, claims=claims)
 
 
 def opened_models(settings: Settings, stack: AsyncExitStack) -> list[Deployment]:
@@ -154,6 +162,7 @@ def opened_paths(
         library,
         models.embedder,
         judge=models.reranker,
+        claims=models.claims,
         settings=settings,
         cache=cache,
         deployments=deployments,
@@ -178,8 +187,12 @@ async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipel
     async with AsyncExitStack() as stack:
         embedder = await loaded_embedder(settings, stack)
         judge = await loaded_judge(settings, stack)
+        claims = await loaded_claim_judge(stack)
         library = await opened_library(settings, stack, embedder=embedder)
-        yield library, pipeline_over(library, embedder, judge=judge, settings=settings, cache=NoCache(), deployments=())
+        pipeline = pipeline_over(
+            library, embedder, judge=judge, claims=claims, settings=settings, cache=NoCache(), deployments=()
+        )
+        yield library, pipeline
 
 
 async def health(ping: Awaitable[None]) -> str:

@@ -24,7 +24,6 @@ from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.results import Generated, Kept, Looked, Prepared
 from ragopt.settings.history import HistorySettings
-from ragopt.stages.cite.calibration import shipped_calibrations
 from ragopt.stages.cite.checker import CitationChecking
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.history.stage import BudgetedHistory
@@ -119,7 +118,7 @@ async def pipelines_over(folder: Path, generate: Generate, cache: MemoryCache) -
             count_tokens=count_tokens,
             prompt=build_prompt,
             generate=generate,
-            cite=CitationChecking(ClaimJudge(shipped_calibrations(), None)),
+            cite=CitationChecking(ClaimJudge.lexical()),
         )
     finally:
         await engine.close()

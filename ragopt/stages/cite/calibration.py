@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from indexes.errors import ModelUnavailable
+from indexes.model import file_sha256, read_json
 from ragopt.domain import Support
 
-CALIBRATION = "support.json"
+SHIPPED = Path(__file__).parents[2] / "data" / "support"
+CALIBRATION = "calibration.json"
 LOGIT = "logit"
 
 
@@ -48,8 +51,16 @@ class Calibrations:
     lexical: Calibration
 
 
-@cache
-def shipped_calibrations() -> Calibrations:
-    """Return those that ship."""
-    fields = json.loads((files("ragopt") / "data" / CALIBRATION).read_text(encoding="utf-8"))
-    return Calibrations(*(Calibration(**fields[name]) for name in ("judged", "lexical")))
+def read_calibrations(folder: Path) -> tuple[Calibrations, str]:
+    """Return the calibrations in a folder and 8 hex digits that name them. Raises: `ModelUnavailable`."""
+    fields = read_json(folder / CALIBRATION)
+    found = Calibrations(*(calibration_of(fields.get(name), folder) for name in ("judged", "lexical")))
+    return found, file_sha256(folder / CALIBRATION)[:8]
+
+
+def calibration_of(fields: object, folder: Path) -> Calibration:
+    """Return one of a file's calibrations. Raises: `ModelUnavailable` if it lacks something."""
+    try:
+        return TypeAdapter(Calibration).validate_python(fields)
+    except ValidationError as error:
+        raise ModelUnavailable(f"{folder / CALIBRATION}: {error}") from error

@@ -18,6 +18,11 @@ from ragopt.stages.cite.evidence import Units, units_of
 from ragopt.stages.cite.judging import Verdict
 from ragopt.telemetry import Trace
 
+# A claim that has these shares of its words in one sentence of the cited passage at most, and of another at least, is
+# the other's.
+BARELY, NEARLY_ALL = 0.6, 0.8
+MISPLACED = 0.02
+
 
 class Judge(Protocol):
     """Judges claims."""
@@ -121,10 +126,18 @@ class CitationChecker:
         verdicts = iter(await self._judge(asked, trace=self._trace) if asked else [])
         found = []
         for claim in claims:
-            apart = [(self._passages[n], next(verdicts)) for n in claim.cited]
+            apart = [(self._passages[n], self._placed(claim, n, next(verdicts))) for n in claim.cited]
             joint = apart[0][1] if len(apart) == 1 else next(verdicts)
             found.append(judged_claim(claim, apart, joint=joint))
         return found
+
+    def _placed(self, claim: Claim, n: int, verdict: Verdict) -> Verdict:
+        """Return the verdict on a claim beside the passage it cites; unsupported where it is another passage's."""
+        if verdict.support == "supported" or self._held_to((n,)).covered(claim.text) >= BARELY:
+            return verdict
+        if all(self._held_to((other,)).covered(claim.text) < NEARLY_ALL for other in self._passages if other != n):
+            return verdict
+        return replace(verdict, support="unsupported", score=min(verdict.score, MISPLACED))
 
     def _held_to(self, numbers: tuple[int, ...]) -> Units:
         """Return the units of the numbered passages, of all of them for ()."""

@@ -69,6 +69,11 @@ class Units:
             found.append(self._apart(best, second) if abs(best - second) > 1 else self._single(second))
         return found[:MAX_CANDIDATES]
 
+    def covered(self, claim: str) -> float:
+        """Return the largest share, in [0, 1], of the claim's topic words that one unit has; 0 where there are none."""
+        claimed = set(words(claim))
+        return max((len(claimed & set(found)) for found in self.words), default=0) / max(1, len(claimed))
+
     def _single(self, at: int) -> Candidate:
         unit = self.units[at]
         return Candidate(unit.passage, unit.span, unit.text, unit.text)

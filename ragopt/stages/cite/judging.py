@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,31 +15,30 @@ from numpy.typing import NDArray
 
 from indexes.errors import ModelUnavailable
 from indexes.invisible import strip_invisible
+from indexes.pair_model import PairModel
 from ragopt.domain import Support
 from ragopt.slots import is_negated, slots_of
-from ragopt.stages.cite.calibration import LOGIT, Calibration, Calibrations
+from ragopt.stages.cite.calibration import LOGIT, SHIPPED, Calibration, Calibrations, read_calibrations
 from ragopt.stages.cite.evidence import Candidate, Units, topic_words
 from ragopt.stages.cite.features import FEATURES, features_of
+from ragopt.stages.cite.slips import Slip, slip_of
 from ragopt.telemetry import Trace
 
 SPACES = re.compile(r"\s+")
 ENDS = " .!?…:;,\"'”’"
 # Of the words of a sentence that a claim must have to pass for a quotation of it: a part may leave out what matters.
 QUOTED_SHARE = 0.6
-# Where so many of a claim's words stand in one piece of evidence, that piece is what the claim speaks of: a number
-# that stands nowhere in what is cited is then wrong, whatever else agrees.
-SAME_MATTER = 0.5
-WRONG_NUMBER = 0.01
 KEPT_VERDICTS = 2_048
 
 
 class EntailmentModel(Protocol):
-    """A classifier of pairs of evidence and claim. `tag` names its weights."""
-
-    tag: str
+    """A classifier of pairs of evidence and claim."""
 
     async def logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Return float32 [n, 1], higher where the first text carries the second. Raises: `ModelUnavailable`."""
+
+    async def close(self) -> None:
+        """Free what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +52,49 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A claim beside its evidence before a model has seen it. quoted: the sentence that the claim repeats, if any."""
+    """A claim beside its evidence before a model has seen it.
+
+    quoted: the sentence that the claim repeats, if any. slip: what is plainly wrong in it, if anything.
+    """
 
     claim: str
     candidates: tuple[Candidate, ...]
     features: tuple[float, ...]
     quoted: Candidate | None
+    slip: Slip | None
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Return what the model is asked about: nothing where the claim is a quotation."""
-        return [] if self.quoted else [(candidate.text, self.claim) for candidate in self.candidates]
+        """Return what the model is asked about: nothing where the claim is a quotation or plainly wrong."""
+        settled = self.quoted or self.slip
+        return [] if settled else [(candidate.text, self.claim) for candidate in self.candidates]
 
 
 class ClaimJudge:
     """Judges claims; the same claim beside the same sentences is judged once. Without a model, by features alone."""
 
-    def __init__(self, calibrations: Calibrations, model: EntailmentModel | None) -> None:
-        self.tag = model.tag if model else "lexical"
+    def __init__(self, calibrations: Calibrations, model: EntailmentModel | None, *, tag: str) -> None:
+        self.tag = tag
         self._calibrations = calibrations
         self._model = model
         self._known: OrderedDict[tuple[str, Units], Verdict] = OrderedDict()
+
+    @classmethod
+    def load(cls, folder: Path = SHIPPED, *, cache_folder: Path) -> ClaimJudge:
+        """Return the judge of a folder, the one that ships unless told; blocking. Raises: `ModelUnavailable`."""
+        calibrations, tag = read_calibrations(folder)
+        model = PairModel.load(folder, cache_folder=cache_folder)
+        return cls(calibrations, model, tag=f"{model.card.tag}-{tag}")
+
+    @classmethod
+    def lexical(cls, folder: Path = SHIPPED) -> ClaimJudge:
+        """Return the judge that uses features alone. Raises: `ModelUnavailable` if even these have no calibration."""
+        calibrations, tag = read_calibrations(folder)
+        return cls(calibrations, None, tag=f"lexical-{tag}")
+
+    async def close(self) -> None:
+        """End the model's worker."""
+        if self._model is not None:
+            await self._model.close()
 
     async def __call__(self, claims: Sequence[tuple[str, Units]], *, trace: Trace) -> list[Verdict]:
         """Return one verdict per claim, in order. A model that fails costs accuracy, and the trace says so."""
@@ -106,8 +129,15 @@ def read(claims: Sequence[tuple[str, Units]]) -> list[Reading]:
 def reading_of(claim: str, units: Units) -> Reading:
     """Return a claim with its candidates and features."""
     candidates = units.candidates(claim)
-    features = features_of(claim, [candidate.text for candidate in candidates], everything=units.text)
-    return Reading(claim, tuple(candidates), features, next((one for one in candidates if repeats(claim, one)), None))
+    texts = [candidate.text for candidate in candidates]
+    quoted = next((candidate for candidate in candidates if repeats(claim, candidate)), None)
+    return Reading(
+        claim,
+        tuple(candidates),
+        features=features_of(claim, texts, everything=units.text),
+        quoted=quoted,
+        slip=None if quoted else slip_of(claim, texts, everything=units.text),
+    )
 
 
 def repeats(claim: str, candidate: Candidate) -> bool:
@@ -125,6 +155,10 @@ def verdict_of(reading: Reading, logits: Sequence[float] | None, calibrations: C
     if not reading.candidates:
         return Verdict("unsupported", 0.0, None)
     named = dict(zip(FEATURES, reading.features, strict=True))
+    if reading.slip:
+        # Below the threshold, and in the order of the scores that the claims would have had.
+        score = calibrations.lexical.unsupported_below * calibrations.lexical.score(named)
+        return Verdict("unsupported", round(score, 4), reading.candidates[0])
     if logits is None:
         return verdict(named, reading.candidates[0], calibrations.lexical)
     best = int(np.argmax(logits))
@@ -132,9 +166,8 @@ def verdict_of(reading: Reading, logits: Sequence[float] | None, calibrations: C
 
 
 def verdict(features: dict[str, float], evidence: Candidate, calibration: Calibration) -> Verdict:
-    """Return what a calibration says, unless a number or date is plainly wrong."""
-    slipped = features["lacks_number"] > 0 and features["covered"] >= SAME_MATTER
-    score = min(WRONG_NUMBER, calibration.score(features)) if slipped else calibration.score(features)
+    """Return what a calibration says."""
+    score = calibration.score(features)
     return Verdict(calibration.support(score), round(score, 4), evidence)
 
 

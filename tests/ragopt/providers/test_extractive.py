@@ -10,7 +10,6 @@ from ragopt.prompt import build_prompt
 from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import Completed, CompletionRequest, TextDelta
 from ragopt.results import Cited, History, Prepared
-from ragopt.stages.cite.calibration import shipped_calibrations
 from ragopt.stages.cite.checker import CitationChecking
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.telemetry import Trace
@@ -50,7 +49,7 @@ def test_every_quote_is_found_again_in_its_source() -> None:
     """What it writes, the citation checker calls supported."""
     context = context_for("How many days of leave do employees have, and what is the late fee?")
     prepared = Prepared(Question(context.question, "acme"), context, build_prompt(context, History()))
-    checker = CitationChecking(ClaimJudge(shipped_calibrations(), None))(prepared, trace=Trace("r"))
+    checker = CitationChecking(ClaimJudge.lexical())(prepared, trace=Trace("r"))
 
     text, _ = answered(context)
 

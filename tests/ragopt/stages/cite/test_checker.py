@@ -13,7 +13,6 @@ from ragopt.pipeline import ABSTENTION
 from ragopt.providers.layout import Prompt
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, Unsupported
-from ragopt.stages.cite.calibration import shipped_calibrations
 from ragopt.stages.cite.checker import CitationChecking
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.telemetry import Trace
@@ -27,7 +26,7 @@ PASSAGES = (
 )
 PREPARED = Prepared(Question("What is asked?", "acme"), context_of(*PASSAGES), Prompt((), version="t"))
 ANSWER = "Cards cost eight dollars [1]. Refunds are paid within ten days [2][1]! Nobody knows [7]. Both [1, 9]."
-JUDGE = ClaimJudge(shipped_calibrations(), None)
+JUDGE = ClaimJudge.lexical()
 
 
 def checked(deltas: list[str], *, policy: Unsupported = "flag") -> tuple[list[str], Cited]:
