@@ -51,6 +51,7 @@ OTHER_VARIABLES = """\
 | `RAGOPT_CONFIG` | path of the settings file; unset: `ragopt.toml` in the working directory, if there is one |
 | `OPENAI_API_KEY`, `OPENAI_BASE_URL` | for `provider = "openai"` where the model entry names no other |
 | `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL` | for `provider = "anthropic"` where the model entry names no other |
+| `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_…` | where spans go; see [Observability](observability.md#traces) |
 | `XDG_CACHE_HOME` | where converted models are cached; unset: `~/.cache` |
 | `HF_HUB_CACHE`, `HF_HOME` | where the Hugging Face hub's library keeps models; a cross-encoder there is used |
 | `XDG_RUNTIME_DIR` | where the socket of the embedded Redis lies; unset: `/tmp` |

@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     profile: Profile = Field(
         default=DEFAULT_PROFILE, description="which profile of that file: `quality`, `balanced`, `cost`, `latency`"
     )
+    metrics_key: SecretStr | None = Field(default=None, description="bearer key of GET /metrics; unset: it is open")
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port the service listens on")
     request_timeout_s: float = Field(default=120, gt=0, description="total time of one request")
@@ -167,6 +168,13 @@ class Settings(BaseSettings):
 def config_file() -> Path:
     """Return the path of ragopt.toml: `RAGOPT_CONFIG`, else the one in the working directory."""
     return Path(os.environ.get("RAGOPT_CONFIG") or DEFAULT_CONFIG_FILE)
+
+
+def collector_address() -> str | None:
+    """Return where OpenTelemetry's standard variables say that spans go, None where they name nothing or say no."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
 
 
 def cache_dir() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,8 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.house.source import ROOT
+from tests.ragopt.api.fakes import served
 
-SERVICES = ("ragopt", "qdrant", "redis")
+SERVICES = ("ragopt", "qdrant", "redis", "prometheus", "grafana")
 SECRETS = ("RAGOPT_API_KEY", "QDRANT_API_KEY", "REDIS_PASSWORD")
 TORCH_PIN = "torch==2.13.0"
 
@@ -86,9 +88,12 @@ def test_no_secret_has_a_default() -> None:
 
 
 def test_ports_are_published_on_loopback_only() -> None:
-    """Only the service is published, on 127.0.0.1."""
+    """Only the service and the dashboard are published, on 127.0.0.1."""
     published = {name: described.get("ports", []) for name, described in compose()["services"].items()}
-    assert published == {"ragopt": ["127.0.0.1:8080:8080"], "qdrant": [], "redis": []}
+    assert {name: ports for name, ports in published.items() if ports} == {
+        "ragopt": ["127.0.0.1:8080:8080"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
 
 
 def test_service_waits_for_healthy_dependencies() -> None:
@@ -205,3 +210,50 @@ def test_build_script_checks_and_tests() -> None:
     assert "set -euo pipefail" in lines
     assert "make --no-print-directory check" in lines
     assert lines[-1] == "make --no-print-directory test"
+
+
+OBSERVABILITY = ROOT / "deploy" / "observability"
+SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_created")
+
+
+def told_metrics() -> set[str]:
+    """Return the names of everything that GET /metrics can tell, without the suffixes of its samples."""
+    with served() as http:
+        text = http.get("/metrics", key=None).text
+    return {stem(name) for name in re.findall(r"^# TYPE (ragopt_\w+)", text, re.MULTILINE)}
+
+
+def stem(name: str) -> str:
+    """Return a metric's name without the suffix of a sample."""
+    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
+
+
+def test_dashboard_alerts_and_docs_name_metrics_that_are_there() -> None:
+    """No panel stays empty and no alert silent because of a name that nothing tells."""
+    told = told_metrics()
+    for path in (
+        "deploy/observability/grafana/ragopt.json",
+        "deploy/observability/alerts.yml",
+        "docs/observability.md",
+    ):
+        file = ROOT / path
+        named = {stem(name) for name in re.findall(r"\bragopt_[a-z_]+", file.read_text(encoding="utf-8"))}
+        assert named, file
+        assert named - told == set(), file
+
+
+def test_dashboard_and_scrape_files_are_where_compose_mounts_them() -> None:
+    """Every file that compose mounts exists, the dashboard is JSON of panels, and each panel has its own place."""
+    mounted = [
+        volume.partition(":")[0]
+        for described in compose()["services"].values()
+        for volume in described.get("volumes", [])
+        if volume.startswith("./")
+    ]
+    assert mounted
+    assert [path for path in mounted if not (ROOT / path).is_file()] == []
+    panels = json.loads((OBSERVABILITY / "grafana" / "ragopt.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len({tuple(panel["gridPos"].values()) for panel in panels})
+    assert all(target["expr"] for panel in panels for target in panel["targets"])
+    scraped = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert scraped[0]["static_configs"] == [{"targets": ["ragopt:8080"]}]

@@ -252,6 +252,7 @@ async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shar
 
 async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     """Write the answer down: in the ledger, the key's limits and its conversation. Raises: `StateUnavailable`."""
+    asked.trace.answered(whole, asked.question.labels)
     shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
     shared.service.feedback.given(whole, asked.question)
@@ -318,11 +319,12 @@ def wire(event: AnswerEvent, asked: Asked) -> bytes:
 
 def error_event(error: Exception, trace: Trace) -> bytes:
     """Return the terminal error event; logs an error that nobody raised on purpose."""
-    unexpected(error, trace)
+    note_failure(error, trace)
     return encode_event("error", problem_of(error).content(instance="/answer", request_id=trace.request_id))
 
 
-def unexpected(error: Exception, trace: Trace) -> None:
-    """Log an error of a stream that nobody raised on purpose."""
+def note_failure(error: Exception, trace: Trace) -> None:
+    """Keep the code of what ended a stream; log an error that nobody raised on purpose."""
+    trace.note(code=problem_of(error).code)
     if not isinstance(error, RagoptError | IndexingError):
         LOGGER.error("unexpected error in a stream", exc_info=error, extra={"fields": {"request_id": trace.request_id}})

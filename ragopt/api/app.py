@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypedDict
@@ -9,19 +10,41 @@ from typing import TYPE_CHECKING, TypedDict
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from ragopt.api import answers, batch, chat, conversations, documents, experiments, feedback, health, ingest, stats
+from ragopt.api import (
+    answers,
+    batch,
+    chat,
+    conversations,
+    documents,
+    experiments,
+    feedback,
+    health,
+    ingest,
+    metrics,
+    stats,
+)
 from ragopt.api.admission import Admission, Line, Work
 from ragopt.api.jobs import JobRunner
+from ragopt.api.lag import LoopLag
 from ragopt.api.limits import BodyLimit
+from ragopt.api.metrics import Moment
 from ragopt.api.page import route as page
 from ragopt.api.problems import HANDLED, answer_with_problem
 from ragopt.api.request_log import RequestLog
 from ragopt.api.running import Lifetime, Running
 from ragopt.batches.runner import BatchRunner
-from ragopt.config import Settings
+from ragopt.config import Settings, collector_address
+from ragopt.metrics import Metrics
+from ragopt.tracing import opened_tracing
 
 if TYPE_CHECKING:
     from ragopt.wiring import Service
+
+
+VERSION = "0.1.0"
+PARTS = (
+    ingest, documents, answers, batch, chat, conversations, experiments, feedback, stats, health, metrics, page
+)  # fmt: skip
 
 
 class State(TypedDict):
@@ -40,24 +63,21 @@ def create_app(
 
     `lifetime` is shared with the server that drains it.
     """
-    shared_lifetime = lifetime or Lifetime()
+    shared_lifetime, counters = lifetime or Lifetime(), Metrics()
+    tracing = opened_tracing(collector_address(), version=VERSION)
+    observers = [counters.observed, *([tracing.exported] if tracing else [])]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with (
-            open_service() as service,
-            JobRunner(service.jobs, service.library) as jobs,
-            BatchRunner(service.batches) as batches,
-        ):
-            questions, ingests = (Admission(settings.max_concurrent_requests, lines(settings)) for _ in range(2))
-            yield {
-                "running": Running(service, questions, ingests, jobs=jobs, batches=batches, lifetime=shared_lifetime)
-            }
+        async with started(open_service, settings, lifetime=shared_lifetime, counters=counters) as running:
+            yield {"running": running}
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="ragopt",
         summary="Documents in; packed context and checked, cited answers out.",
-        version="0.1.0",
+        version=VERSION,
         lifespan=lifespan,
         # Both pages load their scripts from a content network, which a closed network does not reach.
         docs_url=None,
@@ -66,7 +86,7 @@ def create_app(
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(HANDLED, answer_with_problem),
         middleware=[
-            Middleware(RequestLog, lifetime=shared_lifetime),
+            Middleware(RequestLog, lifetime=shared_lifetime, observers=observers),
             Middleware(
                 BodyLimit,
                 limits_bytes={"/ingest": settings.max_ingest_bytes, "/batch": settings.batch.max_bytes},
@@ -74,9 +94,40 @@ def create_app(
             ),
         ],
     )
-    for part in (ingest, documents, answers, batch, chat, conversations, experiments, feedback, stats, health, page):
+    for part in PARTS:
         app.include_router(part.router)
     return app
+
+
+@asynccontextmanager
+async def started(
+    open_service: Callable[[], AbstractAsyncContextManager[Service]],
+    settings: Settings,
+    *,
+    lifetime: Lifetime,
+    counters: Metrics,
+) -> AsyncIterator[Running]:
+    """Yield what the requests share, with everything started that works beside them."""
+    lag = LoopLag()
+    async with (
+        open_service() as service,
+        JobRunner(service.jobs, service.library, observe=counters.ingested) as jobs,
+        BatchRunner(service.batches) as batches,
+        lag.probing(),
+    ):
+        questions, ingests = (Admission(settings.max_concurrent_requests, lines(settings)) for _ in range(2))
+        running = Running(
+            service,
+            questions,
+            ingests,
+            jobs=jobs,
+            batches=batches,
+            lifetime=lifetime,
+            metrics=counters,
+            lag=lag,
+        )
+        counters.add(Moment(running))
+        yield running
 
 
 def lines(settings: Settings) -> dict[Work, Line]:

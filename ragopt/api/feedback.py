@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from ragopt.api.fields import CollectionName
+from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import CacheCleared, FeedbackOut, FeedbackRequest, ProblemOut
 from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
@@ -25,6 +26,7 @@ async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller)
     """Rate an answer of the last seven days; one that is rated down is never served from the cache again."""
     service = running(request).service
     rating: Rating = "up" if body.rating in ("up", 1) else "down"
+    trace_of(request).note(rating=rating)
     given = await service.feedback.rate(caller.tenant, body.answer_id, rating=rating, comment=body.comment)
     if rating == "down":
         await service.cache.disliked(caller.tenant, given.collection, given.entry, score=given.score)

@@ -123,6 +123,7 @@ async def stored(request: Request, submission: Submission, caller: ApiKey) -> Re
     shared, trace = running(request), trace_of(request)
     with trace.stage("ingest"):
         results = await shared.service.library.ingest(caller.tenant, submission.collection, submission.documents())
+    shared.metrics.ingested(results)
     merged = submission.merged(results)
     if all(result.status == "failed" for result in merged):
         return nothing_stored(request, merged)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from indexes.errors import IndexingError
 from indexes.ingest import IngestProgress
+from indexes.records import IngestResult
 from ragopt.errors import NotFound, RagoptError, StateUnavailable
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ HEARTBEAT_S = 4.0
 class JobRunner:
     """Works on queued jobs for as long as the block lasts, and puts unfinished ones back at its end."""
 
-    def __init__(self, jobs: Jobs, library: Library) -> None:
+    def __init__(
+        self, jobs: Jobs, library: Library, *, observe: Callable[[Sequence[IngestResult]], None] = lambda _: None
+    ) -> None:
         self._jobs = jobs
+        self._observe = observe
         self._library = library
         self._wake = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
@@ -85,6 +89,7 @@ class JobRunner:
         documents = await self._jobs.documents(job_id)
         async with self._heartbeat(job_id) as report:
             results = await self._library.ingest(tenant, collection, documents, progress=report)
+        self._observe(results)
         await self._jobs.finish(job_id, results)
         LOGGER.info("job done", extra={"fields": {"job_id": job_id, "tenant": tenant, "documents": len(results)}})
 

@@ -265,7 +265,9 @@ def not_json(reason: str) -> HTTPException:
 
 async def answer_with_problem(request: Request, error: Exception) -> Response:
     """Return the problem response of any error that reaches the framework's handlers."""
-    return problem_of(error).response(instance=request.url.path, request_id=request.state.trace.request_id)
+    problem = problem_of(error)
+    request.state.trace.note(code=problem.code)
+    return problem.response(instance=request.url.path, request_id=request.state.trace.request_id)
 
 
 HANDLED: tuple[type[Exception], ...] = (

@@ -8,7 +8,8 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import TypeAlias, cast
 
 from fastapi import Request
@@ -20,12 +21,14 @@ from ragopt.api.problems import INTERNAL
 from ragopt.api.running import Lifetime
 from ragopt.privacy.recognisers import BY_FORM
 from ragopt.privacy.redaction import redacted
-from ragopt.telemetry import Trace
+from ragopt.telemetry import RequestSeen, Trace
 
 LOGGER = logging.getLogger("ragopt.requests")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # What nginx logs for a caller that hung up; it is never sent.
 CLIENT_CLOSED = 499
+# The route of a path that is none: what strangers make up must not become a label.
+UNMATCHED = "other"
 # Addresses of hosts are what an operator reads a log for, and of an error's digits most are no telephone number.
 REDACTED = BY_FORM - {"ip", "phone"}
 
@@ -40,9 +43,12 @@ class RequestLog:
     out; turns an unexpected error into a 500 without its text; counts the open requests.
     """
 
-    def __init__(self, app: ASGIApp, *, lifetime: Lifetime) -> None:
+    def __init__(
+        self, app: ASGIApp, *, lifetime: Lifetime, observers: Sequence[Callable[[RequestSeen], None]] = ()
+    ) -> None:
         self._app = app
         self._lifetime = lifetime
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -72,8 +78,17 @@ class RequestLog:
                 await response(scope, receive, send_with_id)
         finally:
             self._lifetime.open_requests -= 1
-            LOGGER.info("request", extra={"fields": request_fields(scope, trace, status)})
+            self._tell(seen_of(scope, trace, status))
         return None
+
+    def _tell(self, seen: RequestSeen) -> None:
+        """Write the log line, and tell the observers; what one of them raises ends here."""
+        LOGGER.info("request", extra={"fields": request_fields(seen)})
+        for observe in self._observers:
+            try:
+                observe(seen)
+            except Exception:  # the edge: counting a request must not fail it
+                LOGGER.exception("a request was not counted", extra={"fields": {"request_id": seen.trace.request_id}})
 
 
 def accepted_id(sent: str | None) -> str:
@@ -91,18 +106,46 @@ def response_headers(request: Request) -> dict[str, str]:
     return cast("dict[str, str]", request.state.response_headers)
 
 
-def request_fields(scope: Scope, trace: Trace, status: int) -> Fields:
-    """Return what is logged of a request: never its text, its query or its key."""
-    timings = trace.timings_ms()
+def seen_of(scope: Scope, trace: Trace, status: int) -> RequestSeen:
+    """Return a request that is over as metrics, spans and the log line tell of it."""
     caller = scope["state"].get("caller")
+    return RequestSeen(
+        method=scope["method"],
+        route=getattr(scope.get("route"), "path", None) or UNMATCHED,
+        status=status,
+        outcome=outcome_of(trace, status),
+        seconds=time.perf_counter() - trace.opened,
+        trace=trace,
+        tenant=caller.tenant if caller else "",
+        key_id=caller.id if caller else "",
+        traceparent=Headers(scope=scope).get("traceparent", ""),
+    )
+
+
+def outcome_of(trace: Trace, status: int) -> str:
+    """Return `ok`, or the code of the problem that a request ended with, a stream's last event included."""
+    if "code" in trace.facts:
+        return str(trace.facts["code"])
+    if status == CLIENT_CLOSED:
+        return "client_closed"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return INTERNAL.code
+    return "ok" if status < HTTPStatus.BAD_REQUEST else "http_error"
+
+
+def request_fields(seen: RequestSeen) -> Fields:
+    """Return what is logged of a request: never its text, its query or its key."""
+    trace = seen.trace
+    timings = trace.timings_ms()
+    timings.pop("total")
     return {
         "request_id": trace.request_id,
-        "method": scope["method"],
-        "path": getattr(scope.get("route"), "path", None),
-        "status": status,
-        "ms": timings.pop("total"),
-        "tenant": caller.tenant if caller else None,
-        "key_id": caller.id if caller else None,
+        "method": seen.method,
+        "path": None if seen.route == UNMATCHED else seen.route,
+        "status": seen.status,
+        "ms": round(1000 * seen.seconds, 3),
+        "tenant": seen.tenant or None,
+        "key_id": seen.key_id or None,
         "stages_ms": timings,
         "facts": trace.facts,
         "fallbacks": trace.fallbacks,

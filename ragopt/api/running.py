@@ -15,8 +15,10 @@ from fastapi import Request
 
 from ragopt.api.admission import Admission
 from ragopt.api.jobs import JobRunner
+from ragopt.api.lag import LoopLag
 from ragopt.batches.runner import BatchRunner
 from ragopt.errors import DeadlineExceeded, Draining
+from ragopt.metrics import Metrics
 
 if TYPE_CHECKING:
     from ragopt.wiring import Service
@@ -110,7 +112,7 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The service, its places for questions and for ingests, its background jobs and its lifetime."""
+    """The service, its places for questions and for ingests, its background work, its lifetime and its counters."""
 
     service: Service
     questions: Admission
@@ -118,6 +120,8 @@ class Running:
     jobs: JobRunner
     batches: BatchRunner
     lifetime: Lifetime
+    metrics: Metrics
+    lag: LoopLag
     known_tenants: KnownTenants = field(default_factory=KnownTenants)
     parsers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PARSERS))
 

@@ -44,11 +44,19 @@ SETTLE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One attempt that has ended. asked: whether the provider was. usage: with its cost, None where it has none."""
+    """One attempt that has ended. asked: whether the provider was. usage: with its cost, None where it has none.
+
+    began_s, first_s, ended_s: on the clock of `time.perf_counter`, when the provider was asked or the attempt given up,
+    its first text, None for none, and the end. error: the code of the failure, "" for none.
+    """
 
     attempt: Attempt
     asked: bool
     usage: Usage | None
+    began_s: float = 0.0
+    first_s: float | None = None
+    ended_s: float = 0.0
+    error: str = ""
 
 
 class Target:
@@ -95,6 +103,8 @@ class Call:
     inside: bool = False
     reservation: Reservation | None = None
     began_s: float = field(default_factory=time.perf_counter)
+    asked_s: float | None = None
+    first_s: float | None = None
 
     @property
     def left_s(self) -> float:
@@ -105,7 +115,7 @@ class Call:
         """Yield the deltas, then `Completed`; a failure ends them and is kept. Settles whatever happens."""
         try:
             await self._admitted()
-            self.asked = True
+            self.asked, self.asked_s = True, time.perf_counter()
             async with aclosing(self._answer()) as events:
                 async for event in events:
                     yield event
@@ -188,6 +198,7 @@ class Call:
         """Return the text to release: white space before the answer is none of it."""
         text = event.text if self.texts else event.text.lstrip()
         if text:
+            self.first_s = self.first_s or time.perf_counter()
             self.texts.append(text)
         return text
 
@@ -234,8 +245,16 @@ class Call:
             await self.reservation.settle(usage, usage.cost_usd, self._outcome())
         elif self.reservation:
             await self.reservation.release()
-        ms = 1000 * (time.perf_counter() - self.began_s)
-        return Tried(Attempt(self.deployment.name, self._outcome(), self._detail(), ms), self.asked, usage)
+        ended_s = time.perf_counter()
+        return Tried(
+            Attempt(self.deployment.name, self._outcome(), self._detail(), 1000 * (ended_s - self.began_s)),
+            self.asked,
+            usage,
+            began_s=ended_s if self.asked_s is None else self.asked_s,
+            first_s=self.first_s,
+            ended_s=ended_s,
+            error=self.error.code if self.error else "",
+        )
 
     def _used(self) -> Usage | None:
         """Return the usage with its cost; an estimate where the provider had begun and no longer said how much."""

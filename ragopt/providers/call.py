@@ -14,7 +14,7 @@ from ragopt.errors import BudgetSpent, ProviderError, ProviderOverloaded
 from ragopt.money.prices import Prices
 from ragopt.providers.attempt import Call, Means, Target, Tried
 from ragopt.providers.deployment import Deployment
-from ragopt.providers.health import BreakerRules, Clock, RetryBudget
+from ragopt.providers.health import BreakerRules, BreakerState, Clock, RetryBudget
 from ragopt.providers.meter import Meter, Unmetered
 from ragopt.providers.protocol import CompletionRequest, ProviderEvent
 
@@ -122,6 +122,10 @@ class ModelCaller:
             for at, deployment in zip(places, members, strict=True):
                 ordered[at] = deployment
         return tuple(ordered)
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Return the state of the breaker of each model that was ever considered, by configured name."""
+        return {name: target.breaker.state for name, target in self._targets.items()}
 
     def target(self, deployment: Deployment) -> Target:
         """Return the gates of a deployment, known by its name."""

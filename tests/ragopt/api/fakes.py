@@ -39,6 +39,7 @@ from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.judging import LossSums
 from ragopt.money.ledger import AnswerRow
+from ragopt.providers.health import BreakerState
 from ragopt.settings.experiments import ExperimentSettings, Loss
 from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
 from ragopt.state.batches import Claim
@@ -515,12 +516,21 @@ class FakeExperiments:
 
 
 @dataclass
+class FakeOutbox:
+    """Writes under way: how many wait, and how many were lost."""
+
+    waiting: int = 0
+    dropped: int = 0
+
+
+@dataclass
 class FakeAccounts:
     """The books of the service."""
 
     meter: FakeMeter = field(default_factory=FakeMeter)
     ledger: FakeLedger = field(default_factory=FakeLedger)
     costs: FakeCosts = field(default_factory=FakeCosts)
+    outbox: FakeOutbox = field(default_factory=FakeOutbox)
 
 
 @dataclass
@@ -577,6 +587,10 @@ class FakeService:
     rates: FakeRates = field(default_factory=FakeRates)
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Return the breakers of the test."""
+        return {"small": "open", "large": "closed"}
 
     async def readiness(self) -> dict[str, str]:
         """Return what the test says."""

@@ -206,7 +206,7 @@ def test_cancel_from_outside_stays_a_cancel() -> None:
 
 def test_late_request_is_504() -> None:
     """A question that runs over the request's total time is answered with a 504, and cancelled."""
-    with served(FakeService(settings=Settings(request_timeout_s=0.05))) as http:
+    with served(FakeService(settings=Settings(request_timeout_s=0.5))) as http:
         http.service.pipeline.gate = threading.Event()
         response = http.post("/answer", QUESTION)
         assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
