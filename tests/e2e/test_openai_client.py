@@ -41,9 +41,9 @@ def test_system_message_reaches_the_model_behind_our_rules(client: openai.OpenAI
     plain = client.chat.completions.create(model="ragopt/small", messages=asked)  # type: ignore[arg-type]
     told = [{"role": "system", "content": "Answer in French."}, *asked]
     french = client.chat.completions.create(model="ragopt/small", messages=told)  # type: ignore[arg-type]
-    system = str(stub.calls[-1].body["messages"][0]["content"])
-    assert SYSTEM.splitlines()[0] in system
-    assert "Answer in French." in system
+    rules, added = stub.calls[-1].body["messages"][0]["content"]
+    assert rules["text"] == SYSTEM
+    assert added["text"].endswith("\nAnswer in French.")
     assert french.model_dump()["ragopt"]["cache"]["status"] == "miss"
     for made in (plain, french):
         assert made.usage is not None
