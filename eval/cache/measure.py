@@ -27,6 +27,7 @@ from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cache.verifier import SHIPPED, Verifier
 
 BOUNDS = (0.05, 0.10)
+SHOWN = (*BOUNDS, 0.20)
 PAIRS_PER_TEXT = 1
 MIN_SEGMENT = 100
 SCORED_AT_ONCE = 64
@@ -97,25 +98,27 @@ async def measure(folder: Path, job: CacheJob, *, judge: Judge, encode: Encode =
 async def pairs_of(
     question_set: QuestionSet, encode: Encode, *, trained_on: frozenset[str], seed: int
 ) -> list[QuestionPair]:
-    """Return the pairs of a set that the verifier has not seen; of a set of intents they are built."""
-    if not question_set.pairs:
+    """Return the pairs of a set that the verifier has not seen; of a set of intents without pairs they are built."""
+    seen = question_set.digest in trained_on
+    if question_set.pairs and not question_set.utterances:
+        return pairs_for_testing(question_set) if seen else list(question_set.pairs)
+    pairs = list(question_set.pairs)
+    if not pairs:
         utterances = measured_utterances(question_set.utterances)
         vectors = await encode([item.text for item in utterances])
-        return intent_pairs(utterances, vectors.astype(np.float32), per_text=PAIRS_PER_TEXT, seed=seed)
-    if question_set.digest not in trained_on:
-        return list(question_set.pairs)
-    return by_new_intents(question_set) if question_set.utterances else pairs_for_testing(question_set)
+        pairs = intent_pairs(utterances, vectors.astype(np.float32), per_text=PAIRS_PER_TEXT, seed=seed)
+    return by_new_intents(pairs, question_set) if seen else pairs
 
 
-def by_new_intents(question_set: QuestionSet) -> list[QuestionPair]:
-    """Return the pairs without a question that was trained on, parted by whether the intent of one was."""
+def by_new_intents(pairs: Sequence[QuestionPair], question_set: QuestionSet) -> list[QuestionPair]:
+    """Return the pairs without a question that was trained on, parted by whether the intents of both are new."""
     learned = {key_of(item.text) for item in question_set.utterances if is_learned(item)}
     fresh = {key_of(item.text) for item in question_set.utterances if is_new_intent(item.intent)}
-    unseen = [pair for pair in question_set.pairs if not {key_of(pair.a), key_of(pair.b)} & learned]
-    parts = [{key_of(pair.a), key_of(pair.b)} <= fresh for pair in unseen]
+    keyed = [(pair, {key_of(pair.a), key_of(pair.b)}) for pair in pairs]
     return [
-        replace(pair, segment="new intents" if is_new else "trained intents")
-        for pair, is_new in zip(unseen, parts, strict=True)
+        replace(pair, segment="new intents" if keys <= fresh else "trained intents")
+        for pair, keys in keyed
+        if not keys & learned
     ]
 
 
@@ -140,7 +143,7 @@ def metrics_of(scored: Scored, *, seed: int) -> dict[str, Interval]:
     systems = {"ragopt": scored.ragopt, "cosine": scored.cosine}
     counts = resamples(len(scored.pairs), seed=seed)
     one = 1 / scored.same.sum()
-    for bound in BOUNDS:
+    for bound in SHOWN:
         values = {name: float(served_at(scores, scored.same, max_wrong=bound)[0]) for name, scores in systems.items()}
         drawn = {
             name: np.concatenate([served_at(scores, scored.same, max_wrong=bound, counts=rows) for rows in counts])

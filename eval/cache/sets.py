@@ -44,7 +44,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """The pairs of a folder; utterances where it is made of intents."""
+    """The pairs of a folder; utterances where it is made of intents. digest: of the latter if there are any."""
 
     name: str
     pairs: tuple[QuestionPair, ...]
@@ -58,7 +58,7 @@ def read_question_set(folder: Path) -> QuestionSet:
     utterances = tuple(map(utterance_of, rows_of(jsonl_file(folder, "intents")))) if has(folder, "intents") else ()
     if not pairs and not utterances:
         raise DatasetError(f"{folder}: no pairs.jsonl or intents.jsonl with anything in it")
-    digest = hashlib.sha256(repr((pairs, utterances)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr(utterances or pairs).encode()).hexdigest()[:16]
     return QuestionSet(folder.resolve().name, pairs, utterances, digest)
 
 

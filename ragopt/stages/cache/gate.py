@@ -1,8 +1,7 @@
 """What two questions must agree on to have one answer, whatever a model thinks: the slot gate. Pure, English.
 
 The gate forbids where both questions say something and say it differently: another number, date or unit, the other
-direction. What only one of them says (a name, a year, a negation) forbids nothing by itself, it counts against the
-pair.
+direction. What only one of them says (a name, a year, a negation) forbids nothing: the calibration weighs it.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from eval.cache.fit import fit_calibration
-from eval.cache.measure import CacheJob, Judge, measure
+from eval.cache.measure import CacheJob, Judge, measure, pairs_of
 from eval.cache.sets import QuestionPair, read_question_set
 from eval.cache.splits import key_of
-from eval.cache.training_pairs import is_new_intent, material_of, pairs_for_testing
+from eval.cache.training_pairs import is_learned, is_new_intent, material_of, pairs_for_testing
 from eval.errors import DatasetError
 from eval.report import Report, as_json
 from eval.routing_curve import Vector
@@ -99,6 +99,21 @@ def test_a_set_that_was_trained_on_is_measured_on_the_rest(tmp_path: Path) -> No
     report = measured(tmp_path / "pairs", trained_on=frozenset({question_set.digest}))
     assert report.n == len(pairs_for_testing(question_set)) < 150
     assert report.config["seen"] == "questions never trained on"
+
+
+def test_trained_intents_are_told_from_new_ones(tmp_path: Path) -> None:
+    """Of an intent set that was trained on no utterance that was learned counts, and new intents are a part."""
+    question_set = read_question_set(intents_folder(tmp_path / "intents"))
+    judge = frozenset({question_set.digest})
+    pairs = asyncio.run(pairs_of(question_set, by_letters, trained_on=judge, seed=0))
+    learned = {item.text for item in question_set.utterances if is_learned(item)}
+    intents = {item.text: item.intent for item in question_set.utterances}
+    assert learned
+    assert not learned & {text for pair in pairs for text in (pair.a, pair.b)}
+    assert {pair.segment for pair in pairs} == {"new intents", "trained intents"}
+    for pair in pairs:
+        both_new = is_new_intent(intents[pair.a]) and is_new_intent(intents[pair.b])
+        assert both_new == (pair.segment == "new intents")
 
 
 def test_pairs_of_one_kind_are_refused(tmp_path: Path) -> None:

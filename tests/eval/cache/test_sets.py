@@ -23,7 +23,7 @@ def written(folder: Path, name: str, *rows: object) -> Path:
 
 
 def test_both_kinds_are_read(tmp_path: Path) -> None:
-    """Pairs and utterances come in file order; the digest changes with them."""
+    """Pairs and utterances come in file order; the digest is of the latter where there are any."""
     folder = written(tmp_path / "bank", "pairs", {"a": "x", "b": "y", "duplicate": True, "domain": "cards"})
     assert read_question_set(folder).pairs == (QuestionPair("x", "y", same=True, segment="cards"),)
     before = read_question_set(folder).digest
