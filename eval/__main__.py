@@ -25,6 +25,7 @@ from eval.cli import (
     prompt,
     quality,
     rerank,
+    rewrite,
     routing,
     tune,
 )
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     tune.add_to(commands)
     routing.add_to(commands)
     citations.add_to(commands)
+    rewrite.add_to(commands)
     cache.add_to(commands)
     guards.add_to(commands)
     memory.add_to(commands)

@@ -28,7 +28,7 @@ from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.judging import CrossEncoderReranker, Judge
 from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.retrieve import HybridRetriever
-from ragopt.stages.rewrite import rewrite
+from ragopt.stages.rewrite import RuleRewriter, shipped_model
 from ragopt.stages.route.difficulty import shipped_difficulty
 from ragopt.stages.route.gate import QualityGate
 from ragopt.stages.route.plan import RoutePlanner
@@ -66,10 +66,10 @@ def pipeline_over(
     )
     plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag)
     return Pipeline(
-        rewrite=rewrite,
+        rewrite=RuleRewriter(shipped_model()),
         embed=embedder.encode_question,
         cache=cache,
-        retrieve=HybridRetriever(library),
+        retrieve=HybridRetriever(library, embedder.encode_question),
         rerank=CrossEncoderReranker(judge, count_tokens=count_tokens) if judge else rerank,
         pack=Packer(count_tokens),
         history=BudgetedHistory(settings.history, TurnVectors(embedder.encode)),

@@ -30,7 +30,7 @@ from ragopt.stages.history.stage import BudgetedHistory
 from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.retrieve import HybridRetriever
-from ragopt.stages.rewrite import rewrite
+from ragopt.stages.rewrite import RuleRewriter, shipped_model
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens, count_tokens_batch
 from tests.fakes import WordEncoder, ranked_hit
@@ -108,10 +108,10 @@ async def pipelines_over(folder: Path, generate: Generate, cache: MemoryCache) -
     await library.ingest("t", "default", [FEES])
     try:
         yield Pipeline(
-            rewrite=rewrite,
+            rewrite=RuleRewriter(shipped_model()),
             embed=encoder.encode_question,
             cache=cache,
-            retrieve=HybridRetriever(library),
+            retrieve=HybridRetriever(library, encoder.encode_question),
             rerank=rerank,
             pack=Packer(count_tokens),
             history=BudgetedHistory(HistorySettings()),
