@@ -156,6 +156,7 @@ command prints what a program can read.
 | `ragopt serve --dev` | the same, with the sample corpus and a key for it: what `make run` does |
 | `ragopt ingest PATH… [--collection C] [--data-dir D] [--url U]` | ingest files and folders, with a progress bar |
 | `ragopt ask "question" [--collection C] [--data-dir D] [--url U]` | print one answer as it streams, with citations |
+| `ragopt batch FILE --out FILE [--collection C] [--deadline S] [--again]` | questions of a file, at half the price |
 | `ragopt keys create --tenant T --name N [--scopes S] [--data-dir D] [--json]` | make an API key and print it once |
 | `ragopt keys create … [--team T] [--feature F] [--trusted-labels]` | make a key that pins or vouches for labels |
 | `ragopt keys create … [--tier-floor T] [--tier-ceiling T]` | make a key whose routes stay within tiers |
@@ -182,6 +183,7 @@ command prints what a program can read.
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval freshness [--operations N]` | change documents under the response cache; exit 1 if it is ever stale |
+| `python -m eval batch --data DIR [--kills]` | the same questions live and in a batch: cost, budget, deadline, kills |
 | `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """

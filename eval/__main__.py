@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eval.cli import (
+    batch,
     cache,
     citations,
     drift,
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add_crash(commands)
     faults.add_to(commands)
     freshness.add_to(commands)
+    batch.add_to(commands)
     add_fit_tokens(commands)
     gate.add_to(commands)
     page.add_to(commands)

@@ -61,7 +61,7 @@ class Batches:
             errors=errors,
             shown=shown,
         )
-        self.batches[batch.id] = batch
+        self._keep(batch)
         return self.openai(batch.id)
 
     async def create_anthropic(self, request: Request) -> Json:
@@ -80,7 +80,7 @@ class Batches:
             created_at=self.state.now(),
             duration_s=self.state.options.batch_s,
         )
-        self.batches[batch.id] = batch
+        self._keep(batch)
         return self.anthropic(batch.id, request)
 
     def openai(self, batch_id: str) -> Json:
@@ -122,6 +122,10 @@ class Batches:
         if file_id not in self.files:
             raise NotFoundError(f"No such File object: {file_id}")
         return self.files[file_id]
+
+    def _keep(self, batch: Batch) -> None:
+        self.batches[batch.id] = batch
+        self.state.asked_in_batches += [item.custom_id for item in batch.items]
 
     def _batch(self, batch_id: str, dialect: str) -> Batch:
         batch = self.batches.get(batch_id)

@@ -102,7 +102,11 @@ class Step:
 
 @dataclass(slots=True)
 class StubState:
-    """One running stub. abort: breaks the connection of a client by its port. open, most_open: requests at a time."""
+    """One running stub.
+
+    abort: breaks the connection of a client by its port. open, most_open: requests at a time. asked_in_batches: the
+    custom ids of all calls of all batches, in the order of their submission.
+    """
 
     options: StubOptions
     calls: deque[SeenCall] = field(default_factory=lambda: deque(maxlen=KEPT_CALLS))
@@ -110,6 +114,7 @@ class StubState:
     cache: PromptCache = field(default_factory=PromptCache)
     numbers: count[int] = field(default_factory=lambda: count(1))
     advanced_s: float = 0
+    asked_in_batches: list[str] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
     total: int = 0

@@ -19,6 +19,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "serve": "start the service",
         "ingest": "ingest files and folders",
         "ask": "answer one question, with citations",
+        "batch": "answer the questions of a file at half the price, within a day",
         "keys": "create, list and revoke API keys",
         "doctor": "say what works on this machine and what does not",
         "config": "check the settings",

@@ -22,6 +22,10 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 1_800.0
 
 
+class Unreachable(RagoptError):
+    """The service does not answer: it is gone, or is being restarted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """A running service and a key for it. `local` is one on this machine, reached past any proxy."""
@@ -63,6 +67,24 @@ class Remote:
                 elif field == "data":
                     yield name, json.loads(value)
 
+    def get(self, path: str) -> dict[str, object]:
+        """Return the JSON object at a path. Raises: `RagoptError`; `Unreachable` if the service does not answer."""
+        with self._client() as client:
+            return content_of(self.url, client.get(path))
+
+    def post(self, path: str, body: object, *, idempotency_key: str) -> dict[str, object]:
+        """Return the JSON object that a JSON body is answered with. Raises: as `get`."""
+        with self._client() as client:
+            return content_of(self.url, client.post(path, json=body, headers={"Idempotency-Key": idempotency_key}))
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of a path, each with its end. Raises: as `get`."""
+        with self._client() as client, client.stream("GET", path) as response:
+            if not response.is_success:
+                raise problem_error(self.url, json.loads(response.read()))
+            for line in response.iter_lines():
+                yield line.encode() + b"\n"
+
     @contextmanager
     def _client(self) -> Iterator[httpx.Client]:
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
@@ -71,7 +93,7 @@ class Remote:
             with httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=not self.local) as client:
                 yield client
         except httpx.HTTPError as error:
-            raise RagoptError(f"{self.url} does not answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
         except ValueError as error:
             raise RagoptError(f"{self.url} does not answer as ragopt does: {error}") from error
 
@@ -94,6 +116,14 @@ def service_of(settings: Settings) -> Remote | None:
     if holder is not None and not holder.url:
         raise StoreLocked(f"the data dir {settings.data_dir} is held by {holder.describe()}; wait until it is done")
     return Remote(holder.url, holder.token, local=True) if holder else None
+
+
+def content_of(url: str, response: httpx.Response) -> dict[str, object]:
+    """Return the JSON object of a response. Raises: `RagoptError` for a problem."""
+    content = response.json()
+    if not response.is_success:
+        raise problem_error(url, content)
+    return cast("dict[str, object]", content)
 
 
 def problem_error(url: str, content: dict[str, object]) -> RagoptError:

@@ -19,7 +19,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
 from ragopt.providers.usage import estimated_usage
 from ragopt.settings.money import BudgetSettings
-from ragopt.state.budgets import Budgets, Hold
+from ragopt.state.budgets import Budgets, Hold, Standing
 from ragopt.state.ledger import Ledger
 
 # How long a hold outlives its call's own timeout: what a process that died had held comes free after that.
@@ -82,6 +82,10 @@ class BudgetMeter:
             refusing = await self._budgets.take(reservation.hold, hold_s=BATCH_HOLD_S)
             if refusing:
                 raise spent_error(refusing)
+
+    async def standing(self, question: Question) -> list[Standing]:
+        """Return what is spent and held of every budget that the question draws on. Raises: `StateUnavailable`."""
+        return await self._budgets.standing(windows_for(self._settings, question, at=self._now()))
 
     async def check(self, question: Question) -> None:
         """Return unless a budget that refuses everything once it is spent has nothing left.

@@ -32,6 +32,12 @@ end
 return ids
 """
 
+# KEYS: the open batches.
+ORPHAN = """
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 0, id) end
+return 1
+"""
+
 # KEYS: the open batches, the info. ARGV: id, now, the worker's token. Returns whether the batch is still the worker's.
 BEAT = """
 if redis.call('HGET', KEYS[2], 'worker') ~= ARGV[3] then return 0 end

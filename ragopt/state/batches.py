@@ -32,7 +32,7 @@ from ragopt.state.batch_records import (
     packed,
     unpacked,
 )
-from ragopt.state.batch_scripts import BEAT, CLAIM, CLOSE, CREATE, FINISH, RECORD
+from ragopt.state.batch_scripts import BEAT, CLAIM, CLOSE, CREATE, FINISH, ORPHAN, RECORD
 from ragopt.state.jobs import new_job_id
 
 T = TypeVar("T")
@@ -115,6 +115,11 @@ class Batches:
         """Ask for the end of a batch; nothing for one that has ended."""
         with redis_errors():
             await self._redis.hset(info_key(batch_id), "cancelled", "1")
+
+    async def orphan(self) -> None:
+        """Put every batch back: whoever worked on one is gone."""
+        with redis_errors():
+            await self._eval(ORPHAN, (OPEN,), ())
 
     async def claim(self) -> list[Claim]:
         """Return the batches that this caller now works on: those of nobody, and those without a sign of life.
@@ -277,6 +282,14 @@ class Batches:
 
     async def _eval(self, script: str, keys: Sequence[str], args: Sequence[bytes | str | float]) -> object:
         return await cast("Awaitable[object]", self._redis.eval(script, len(keys), *keys, *args))
+
+
+async def batches_in(redis: Redis, *, alone: bool) -> Batches:
+    """Return the batches in Redis; alone: no other process uses it, so a dead one's can be gone on with at once."""
+    batches = Batches(redis)
+    if alone:
+        await batches.orphan()
+    return batches
 
 
 def info_from(batch_id: str, fields: Mapping[str, bytes], parts: Sequence[bytes]) -> BatchInfo | None:

@@ -23,7 +23,7 @@ from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.off import NoCache
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
-from ragopt.state.batches import Batches
+from ragopt.state.batches import Batches, batches_in
 from ragopt.state.conversations import Conversations
 from ragopt.state.experiments import Experiments
 from ragopt.state.feedback import Feedback
@@ -106,7 +106,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             models=models,
             cache=cache,
             accounts=accounts,
-            batches=Batches(redis),
+            batches=await batches_in(redis, alone=not settings.redis_url),
         )
         yield Service(
             settings=settings,
