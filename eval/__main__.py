@@ -35,7 +35,19 @@ from eval.cli.output import show
 from eval.errors import EvaluationError
 
 # Of `bench`; its module is imported when it runs.
-SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "overhead", "ttft", "scale")
+SUBJECTS = (
+    "ingest",
+    "answer",
+    "start",
+    "retrieval",
+    "rerank",
+    "cache",
+    "concurrency",
+    "memory",
+    "overhead",
+    "ttft",
+    "scale",
+)
 
 
 def main(argv: Sequence[str]) -> int:

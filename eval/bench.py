@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from eval.bench_answer import bench_answer
+from eval.bench_cache import bench_cache
 from eval.bench_concurrency import bench_concurrency
 from eval.bench_ingest import bench_ingest
 from eval.bench_memory import bench_memory
@@ -25,7 +26,19 @@ from eval.errors import BenchError
 from eval.report import ConfigValue, Report
 
 # Without a name all of them run but `scale`, which takes minutes.
-SUBJECTS = ("ingest", "answer", "start", "retrieval", "rerank", "concurrency", "memory", "overhead", "ttft", "scale")
+SUBJECTS = (
+    "ingest",
+    "answer",
+    "start",
+    "retrieval",
+    "rerank",
+    "cache",
+    "concurrency",
+    "memory",
+    "overhead",
+    "ttft",
+    "scale",
+)
 BY_DEFAULT = SUBJECTS[:-1]
 CHUNKS, SCALE_CHUNKS = 3_000, 100_000
 PACKAGES = ("openvino", "torch", "sentence-transformers", "qdrant-edge-py")
@@ -58,6 +71,7 @@ def bench(job: BenchJob) -> list[Report]:
     subjects: Mapping[str, Callable[[BenchTexts], Report]] = {
         "ingest": bench_ingest,
         "answer": bench_answer,
+        "cache": bench_cache,
         "start": bench_start,
         "retrieval": bench_retrieval,
         "rerank": bench_rerank,

@@ -43,12 +43,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Documents, a cache and the path over both; the built-in provider answers."""
+    """Documents, a cache and the path over both; the built-in provider answers. server: where the answers are kept."""
 
     library: Library
     cache: ResponseCache
     pipeline: Pipeline
     encoder: TextEncoder
+    server: EmbeddedRedis
 
     async def asked(self, question: Question, *, trace: Trace | None = None) -> Answer:
         """Return the answer to a question."""
@@ -84,4 +85,4 @@ async def opened_world(
         cache = ResponseCache(Keys(SCOPE), entries, library, embed, similar=similar, shadow_share=0)
         stack.push_async_callback(cache.close)
         pipeline = pipeline_over(library, encoder, judge=None, settings=load_settings(), cache=cache, deployments=())
-        yield World(library, cache, pipeline, encoder)
+        yield World(library, cache, pipeline, encoder, server)

@@ -124,17 +124,13 @@ class RedisEntries:
 
         It must be of the same tenant, collection and partition as the key, and what is stored there must say so.
         """
-        async with self.guard.within(allowance):
-            stored, generation = await self._redis.eval(GET, 2, place.redis_key(), USES)
+        stored, generation = await self.guard.run(self._eval(GET, (place.redis_key(), USES)), allowance)
         entry = entry_from_json(as_bytes(stored), generation=int(generation)) if stored and generation else None
         return entry if entry is not None and Place.of(entry.key) == place and fits(entry.key, key) else None
 
     async def questions(self, places: Sequence[Place], *, allowance: Allowance) -> list[str | None]:
         """Return the question of each place, as it was asked; None where there is no entry any more."""
-        async with self.guard.within(allowance), self._redis.pipeline(transaction=False) as commands:
-            for place in places:
-                commands.hget(place.redis_key(), "question")
-            found = await commands.execute()
+        found = await self.guard.run(self._fields(places, "question"), allowance)
         return [None if value is None else as_bytes(value).decode("utf-8", "replace") for value in found]
 
     async def put(self, entry: Entry, *, allowance: Allowance) -> list[Place] | None:
@@ -145,21 +141,18 @@ class RedisEntries:
         keys = (Place.of(entry.key).redis_key(), USES, ENDS, AGE)
         head = (stored, entry.question, entry.revision.generation, entry.stamp)
         bounds = (self._limits.ttl_s, self.now(), self._limits.entries)
-        async with self.guard.within(allowance):
-            gone = await self._redis.eval(PUT, len(keys), *keys, *head, *bounds)
+        gone = await self.guard.run(self._eval(PUT, keys, *head, *bounds), allowance)
         # One that had ended may be the very one that was put.
         return [place for place in map(place_of, gone) if place.id != entry.key.id]
 
     async def move(self, place: Place, *, stamp: str, generation: int, allowance: Allowance) -> None:
         """Note that the entry of this stamp holds for a later generation too."""
-        async with self.guard.within(allowance):
-            await self._redis.eval(MOVE, 1, place.redis_key(), stamp, generation)
+        await self.guard.run(self._eval(MOVE, (place.redis_key(),), stamp, generation), allowance)
 
     async def drop(self, places: Sequence[Place], *, stamp: str = "", allowance: Allowance) -> None:
         """Forget the entries of these places; with a stamp, only one that has it."""
         keys = (USES, ENDS, *(place.redis_key() for place in places))
-        async with self.guard.within(allowance):
-            await self._redis.eval(DROP, len(keys), *keys, stamp)
+        await self.guard.run(self._eval(DROP, keys, stamp), allowance)
 
     async def clear(self, tenant: str, collection: str | None) -> int:
         """Forget the entries of a tenant, of one collection if it is given; return how many.
@@ -177,6 +170,17 @@ class RedisEntries:
                 batch = found[at : at + SCANNED]
                 await self._redis.eval(DROP, 2 + len(batch), USES, ENDS, *batch, "")
         return len(set(found))
+
+    async def _eval(self, script: str, keys: Sequence[str], *args: str | bytes | int | float) -> Sequence[bytes | str]:
+        replied: Sequence[bytes | str] = await self._redis.eval(script, len(keys), *keys, *args)
+        return replied
+
+    async def _fields(self, places: Sequence[Place], name: str) -> list[bytes | str | None]:
+        async with self._redis.pipeline(transaction=False) as commands:
+            for place in places:
+                commands.hget(place.redis_key(), name)
+            found: list[bytes | str | None] = await commands.execute()
+        return found
 
 
 def fits(kept: EntryKey, asked: EntryKey) -> bool:

@@ -68,8 +68,8 @@ class SimilarQuestions:
         What the index holds of entries that are gone is removed. Raises: `Skipped`.
         """
         encoded = await encoding
-        async with self.guard.within(self.guard.allowance()):
-            near = await self.index.nearest(key, encoded.dense, limit=CANDIDATES, at_least=LEAST_SIMILARITY)
+        nearest = self.index.nearest(key, encoded.dense, limit=CANDIDATES, at_least=LEAST_SIMILARITY)
+        near = await self.guard.run(nearest, self.guard.allowance())
         if not near:
             return []
         questions = await entries.questions([item.place for item in near], allowance=allowance)
@@ -78,10 +78,9 @@ class SimilarQuestions:
             for item, text in zip(near, questions, strict=True)
             if text is not None and may_share_an_answer(asked, text)
         ]
-        async with self.guard.within(self.guard.allowance()):
-            if None in questions:
-                await self.index.remove(item.place for item, text in zip(near, questions, strict=True) if text is None)
-            scores = await self.judge.scores(asked, [text for _, text in known]) if known else []
+        gone = [item.place for item, text in zip(near, questions, strict=True) if text is None]
+        texts = [text for _, text in known]
+        scores = await self.guard.run(self._scores(asked, texts, gone=gone), self.guard.allowance())
         found = [
             Candidate(item.place, item.similarity, float(score)) for (item, _), score in zip(known, scores, strict=True)
         ]
@@ -89,9 +88,16 @@ class SimilarQuestions:
 
     async def keep(self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place]) -> None:
         """Keep the question of an entry, and forget those of entries that had to go. Raises: `Skipped`."""
-        async with self.guard.within(self.guard.allowance()):
-            await self.index.add(key, encoded.dense)
+        await self.guard.run(self._keep(key, encoded, gone=gone), self.guard.allowance())
+
+    async def _scores(self, asked: str, kept: Sequence[str], *, gone: Sequence[Place]) -> Sequence[float]:
+        if gone:
             await self.index.remove(gone)
+        return await self.judge.scores(asked, kept) if kept else []
+
+    async def _keep(self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place]) -> None:
+        await self.index.add(key, encoded.dense)
+        await self.index.remove(gone)
 
     async def close(self) -> None:
         """End what runs in the background."""

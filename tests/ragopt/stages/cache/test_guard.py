@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 import pytest
 
 from ragopt.stages.cache.guard import Guard, Skipped
 from tests.ragopt.state.scenarios import Clock
+
+
+async def failing(error: Exception) -> None:
+    raise error
+
+
+async def never_run() -> None:
+    raise AssertionError("not to be run")
+
+
+async def stubborn() -> None:
+    """Wait for a second, and do not let that be cancelled at first."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    await asyncio.sleep(1)
+
+
+async def held_up() -> None:
+    time.sleep(0.1)  # noqa: ASYNC251 - what holds the loop up
+    await asyncio.sleep(60)
 
 
 def test_a_failure_is_skipped_and_so_is_what_follows_for_a_while() -> None:
@@ -18,16 +40,13 @@ def test_a_failure_is_skipped_and_so_is_what_follows_for_a_while() -> None:
         clock = Clock()
         guard = Guard(KeyError, timeout_s=5, pause_s=3, clock=clock)
         with pytest.raises(Skipped):
-            async with guard.within(guard.allowance()):
-                raise KeyError
+            await guard.run(failing(KeyError()), guard.allowance())
         clock.seconds += 2
         with pytest.raises(Skipped):
-            async with guard.within(guard.allowance()):
-                raise AssertionError("not to be run")
+            await guard.run(never_run(), guard.allowance())
         clock.seconds += 1
         with pytest.raises(ValueError, match="ours"):
-            async with guard.within(guard.allowance()):
-                raise ValueError("ours")
+            await guard.run(failing(ValueError("ours")), guard.allowance())
         assert guard.usable
 
     asyncio.run(run())
@@ -39,38 +58,53 @@ def test_a_request_waits_so_long_in_all() -> None:
     async def run() -> None:
         guard = Guard(KeyError, timeout_s=30, pause_s=3)
         allowance = guard.allowance(share=0.5)
-        async with guard.within(allowance):
-            await asyncio.sleep(0.01)
+        assert await guard.run(asyncio.sleep(0.01, result="done"), allowance) == "done"
         assert 0 < allowance.left_s <= 15 - 0.009
         allowance.left_s = 0
         with pytest.raises(Skipped):
-            async with guard.within(allowance):
-                raise AssertionError("not to be run")
+            await guard.run(never_run(), allowance)
         assert guard.usable
 
     asyncio.run(run())
 
 
-def test_what_hangs_is_given_up_and_then_left_alone() -> None:
-    """It raises in time, and the next use does not wait at all."""
+@pytest.mark.parametrize("hanging", [lambda: asyncio.sleep(60), stubborn], ids=["sleeps", "will not be cancelled"])
+def test_what_hangs_is_given_up_and_then_left_alone(hanging: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Whether or not it lets itself be cancelled; the next use does not wait at all."""
 
     async def run() -> None:
         guard = Guard(KeyError, timeout_s=0.05, pause_s=3, clock=Clock())
         # A machine that is busy may make a timeout late, which is held against nobody.
         for _ in range(50):
             with pytest.raises(Skipped):
-                async with guard.within(guard.allowance()):
-                    await asyncio.sleep(60)
+                await asyncio.wait_for(guard.run(hanging(), guard.allowance()), timeout=30)
             if not guard.usable:
-                return
-        raise AssertionError("no timeout was in time")
+                break
+        else:
+            raise AssertionError("no timeout was in time")
 
     asyncio.run(run())
 
 
-async def held_up() -> None:
-    time.sleep(0.1)  # noqa: ASYNC251 - what holds the loop up
-    await asyncio.sleep(60)
+def test_who_is_cancelled_takes_what_it_waits_for_along() -> None:
+    """The work is not left running behind."""
+
+    async def run() -> None:
+        guard, ended = Guard(KeyError, timeout_s=30, pause_s=3), asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+
+        waiting = asyncio.create_task(guard.run(work(), guard.allowance()))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait_for(ended.wait(), timeout=30)
+        assert guard.usable
+
+    asyncio.run(run())
 
 
 def test_a_timeout_that_this_process_made_late_is_no_failure() -> None:
@@ -79,8 +113,7 @@ def test_a_timeout_that_this_process_made_late_is_no_failure() -> None:
     async def run() -> None:
         guard = Guard(KeyError, timeout_s=0.001, pause_s=3)
         with pytest.raises(Skipped):
-            async with guard.within(guard.allowance()):
-                await held_up()
+            await guard.run(held_up(), guard.allowance())
         assert guard.usable
 
     asyncio.run(run())
