@@ -21,6 +21,7 @@ from ragopt.api.batch_wire import (
     result_line,
 )
 from ragopt.api.ingest import idempotency_key
+from ragopt.api.rates import within_rate
 from ragopt.api.running import Running, running
 from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, KeyedRoute, QueryCaller
@@ -46,6 +47,7 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
     """
     shared = running(request)
     key = idempotency_key(request)
+    await within_rate(request, caller)
     items = await checked_items(shared, body, caller)
     now = shared.service.batches.store.now()
     deadline_at = None if body.deadline_s is None else now + body.deadline_s

@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
+from ragopt.domain import Attempt, BilledCall
 from ragopt.errors import BudgetSpent, InvalidRequest
 from ragopt.ports import Generate
 from ragopt.providers.deployment import Deployment, first_of_each_tier
 from ragopt.providers.protocol import TextDelta
+from ragopt.providers.usage import total_usage
 from ragopt.results import Generated, Prepared
-from ragopt.telemetry import Trace
+from ragopt.telemetry import ModelCall, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class GenerateWithinBudget:
 
         Raises: what `planned` raises; `BudgetSpent` where the budget leaves no answer.
         """
-        run = _Run(self, prepared, trace)
+        run = _Run(self, prepared, trace, known=len(trace.calls))
         for model in (prepared.question.model, *self._cheaper(prepared.question.model)):
             async with aclosing(run.attempt(model)) as events:
                 async for event in events:
@@ -49,11 +51,12 @@ class GenerateWithinBudget:
 
 @dataclass(slots=True)
 class _Run:
-    """One answer under way; spent: the first budget that did not pay."""
+    """One answer under way; spent: the first budget that did not pay. known: calls that the trace had before it."""
 
     stage: GenerateWithinBudget
     prepared: Prepared
     trace: Trace
+    known: int
     spent: BudgetSpent | None = None
     ended: bool = False
 
@@ -65,7 +68,7 @@ class _Run:
         with self.refusals():
             async with aclosing(self.stage.planned(asked, trace=self.trace)) as events:
                 async for event in events:
-                    yield told(event, self.spent)
+                    yield self.told(event)
             self.ended = True
 
     @contextmanager
@@ -87,17 +90,29 @@ class _Run:
             raise self.spent or BudgetSpent("no model is planned")
         async with aclosing(self.stage.extractive(self.prepared, trace=self.trace)) as events:
             async for event in events:
-                yield told(event, self.spent)
+                yield self.told(event)
+
+    def told(self, event: TextDelta | Generated) -> TextDelta | Generated:
+        """Return the event; the last one says which budget decided, if one did, and counts what was asked before."""
+        if self.spent is None or not isinstance(event, Generated):
+            return event
+        # The calls of the model that answers are not in the trace yet: these are of the plans that a budget ended.
+        before = self.trace.calls[self.known :]
+        billed = (*(BilledCall(call.model, call.usage) for call in before if call.usage), *event.billed)
+        route = replace(
+            event.route,
+            reason=f"{self.spent.detail}; {event.route.reason}",
+            attempts=(*(attempt_of(call) for call in before), *event.route.attempts),
+        )
+        usage = total_usage([*(call.usage for call in before if call.usage), event.usage])
+        return replace(event, route=route, usage=usage, billed=billed)
+
+
+def attempt_of(call: ModelCall) -> Attempt:
+    """Return a call of the trace as the route tells it."""
+    return Attempt(call.model, call.outcome, call.error, 1000 * (call.end_s - call.start_s))
 
 
 def root_of(error: BudgetSpent) -> BudgetSpent:
     """Return the budget's own error under one that sums up several models."""
     return error.__cause__ if isinstance(error.__cause__, BudgetSpent) else error
-
-
-def told(event: TextDelta | Generated, spent: BudgetSpent | None) -> TextDelta | Generated:
-    """Return the event; the route of the last one says which budget decided, if one did."""
-    if spent is None or not isinstance(event, Generated):
-        return event
-    route = event.route
-    return replace(event, route=replace(route, reason=f"{spent.detail}; {route.reason}"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from decimal import Decimal
 
 import pytest
 
-from ragopt.domain import Route, Usage
+from ragopt.domain import BilledCall, Route, Usage
 from ragopt.errors import BudgetSpent, BudgetUnreachable, ProviderUnavailable, RagoptError, UnknownModel, WhenSpent
 from ragopt.providers.protocol import TextDelta
 from ragopt.results import Generated, Prepared
 from ragopt.stages.afford import GenerateWithinBudget
-from ragopt.telemetry import Trace
+from ragopt.telemetry import ModelCall, Trace
 from tests.model_calls import prepared
 from tests.ragopt.money.questions import deployment
 
@@ -25,16 +26,19 @@ class Planned:
     def __init__(self, **failures: RagoptError) -> None:
         self.failures = failures
         self.asked: list[str] = []
+        # What each plan that fails has paid for before it did.
+        self.calls: list[ModelCall] = []
 
     async def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield one delta and the end."""
         trace.note(asked=prepared.question.model)
         self.asked.append(prepared.question.model)
         if prepared.question.model in self.failures:
+            trace.calls += self.calls
             raise self.failures[prepared.question.model]
         yield TextDelta("text")
         route = Route("openai", prepared.question.model, "simple", None, "planned", ())
-        yield Generated(route, Usage(), partial=False, abstained=False)
+        yield Generated(route, Usage(cost_usd=Decimal(0)), partial=False, abstained=False)
 
 
 def spent(when_spent: WhenSpent) -> BudgetSpent:
@@ -93,6 +97,21 @@ def test_at_last_the_passages_answer() -> None:
     at_once = Planned(auto=BudgetUnreachable("Redis is down", when_spent="extractive"))
     _, extractive, _ = answered(at_once)
     assert (at_once.asked, extractive.asked) == (["auto"], ["auto"])
+
+
+def test_usage_counts_what_was_billed_before_the_budget_ended_it() -> None:
+    """Calls of plans that a budget ended are in the answer's usage, its bill and its attempts, each once."""
+    paid = Usage(input_tokens=100, output_tokens=10, cost_usd=Decimal("0.02"))
+    planned = Planned(auto=spent("cheaper_tier"), large=spent("cheaper_tier"))
+    planned.calls = [
+        ModelCall("small", "openai", "gpt-4o-mini", "rejected", 0.5, 0.6, 1.5, paid),
+        ModelCall("large", "openai", "gpt-4o", "rejected", 1.5, None, 1.5, None, "budget_spent"),
+    ]
+    last, _, _ = answered(planned)
+    assert last.usage == Usage(input_tokens=200, output_tokens=20, cost_usd=Decimal("0.04"))
+    assert last.billed == (BilledCall("small", paid),) * 2
+    told = [(item.model, item.outcome, item.detail, item.ms) for item in last.route.attempts]
+    assert told == [("small", "rejected", "", 1000.0), ("large", "rejected", "budget_spent", 0.0)] * 2
 
 
 @pytest.mark.parametrize("when_spent", ["refuse", "cached_only"])
