@@ -31,7 +31,7 @@ from ragopt.settings.checks import (
     refuse_duplicate_collections,
     refuse_duplicate_models,
     refuse_unknown_baseline,
-    refuse_unknown_summariser,
+    refuse_unknown_helper,
     refuse_unknown_targets,
     refuse_unknown_variants,
 )
@@ -41,6 +41,7 @@ from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
+from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
 
@@ -129,6 +130,9 @@ class Settings(BaseSettings):
     )
     experiments: tuple[ExperimentSettings, ...] = Field(
         default=(), description="`[[experiments]]`: variants that share the traffic"
+    )
+    rewrite: RewriteSettings = Field(
+        default=RewriteSettings(), description="`[rewrite]`: what makes a follow-up stand alone"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
     routing: RoutingSettings = Field(
@@ -233,7 +237,8 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_duplicate_models(settings.models)
     refuse_unknown_baseline(settings.baseline, settings.models)
     refuse_duplicate_budgets(settings.budgets)
-    refuse_unknown_summariser(settings.history, settings.models)
+    refuse_unknown_helper("history", settings.history.model, settings.models)
+    refuse_unknown_helper("rewrite", settings.rewrite.model, settings.models)
     refuse_unknown_targets(settings.routes, settings.models)
     refuse_unknown_variants(settings.experiments, settings.models)
     refuse_duplicate_collections(settings.collections)

@@ -73,7 +73,7 @@ class Pipeline:
 
         Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
-        standalone = await self._standalone(question, trace)
+        standalone = await self._standalone(question, trace, may_call=False)
         encoded = await self._encoded(standalone.text, trace)
         context, _ = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
         return context
@@ -193,9 +193,9 @@ class Pipeline:
             claims=cited.claims,
         )
 
-    async def _standalone(self, question: Question, trace: Trace) -> Standalone:
+    async def _standalone(self, question: Question, trace: Trace, *, may_call: bool = True) -> Standalone:
         with trace.stage("rewrite"):
-            return await self.rewrite(question, trace=trace)
+            return await self.rewrite(question, trace=trace, may_call=may_call)
 
     async def _encoded(self, standalone: str, trace: Trace) -> EncodedQuestion:
         with trace.stage("embed"):

@@ -16,10 +16,10 @@ from ragopt.telemetry import Trace
 class Rewrite(Protocol):
     """Follow-up to standalone question."""
 
-    async def __call__(self, question: Question, *, trace: Trace) -> Standalone:
+    async def __call__(self, question: Question, *, trace: Trace, may_call: bool) -> Standalone:
         """Return the question as it would be asked without its history; the same text if it stands alone.
 
-        Whatever fails on the way costs the rewrite, never the question.
+        may_call: whether a language model may be asked. What fails on the way costs the rewrite, never the question.
         """
 
 

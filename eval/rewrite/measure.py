@@ -108,7 +108,7 @@ async def rewritten(case: RewriteCase, rewrite: Rewrite) -> Rewritten:
     """Return what becomes of one turn."""
     question, trace = Question(case.query, TENANT, history=case.history), Trace(case.id)
     start = time.perf_counter()
-    standalone = await rewrite(question, trace=trace)
+    standalone = await rewrite(question, trace=trace, may_call=False)
     return Rewritten(case, standalone, 1000 * (time.perf_counter() - start))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ragopt.errors import ConfigError
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings
-from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings
 from ragopt.settings.routing import RouteSettings
@@ -20,10 +19,10 @@ def refuse_unknown_baseline(baseline: BaselineSettings, models: Sequence[ModelSe
         raise ConfigError(f"RAGOPT_BASELINE__MODEL: no model is named {name!r}")
 
 
-def refuse_unknown_summariser(history: HistorySettings, models: Sequence[ModelSettings]) -> None:
-    """Raise `ConfigError` if `[history]` names a model that is not configured."""
-    if history.model and history.model not in [model.name for model in models]:
-        raise ConfigError(f"RAGOPT_HISTORY__MODEL: no model is named {history.model!r}")
+def refuse_unknown_helper(table: str, name: str, models: Sequence[ModelSettings]) -> None:
+    """Raise `ConfigError` if a table such as `[history]` names a model that is not configured."""
+    if name and name not in [model.name for model in models]:
+        raise ConfigError(f"RAGOPT_{table.upper()}__MODEL: no model is named {name!r}")
 
 
 def refuse_duplicate_budgets(budgets: Sequence[BudgetSettings]) -> None:

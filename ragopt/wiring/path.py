@@ -28,12 +28,12 @@ from ragopt.stages.pack import Packer
 from ragopt.stages.rerank.judging import CrossEncoderReranker, Judge
 from ragopt.stages.rerank.late_interaction import rerank
 from ragopt.stages.retrieve import HybridRetriever
-from ragopt.stages.rewrite import RuleRewriter, shipped_model
 from ragopt.stages.route.difficulty import shipped_difficulty
 from ragopt.stages.route.gate import QualityGate
 from ragopt.stages.route.plan import RoutePlanner
 from ragopt.tokens import count_tokens
 from ragopt.wiring.models import caller_of, deployment_of
+from ragopt.wiring.rewriting import rewriter
 
 BUILTIN_TIMEOUT_S = 30.0
 QUOTED = "answering from the passages"
@@ -58,15 +58,16 @@ def pipeline_over(
     """
     known = prices or Prices()
     builtin = builtin_deployment()
+    calls = caller or caller_of(settings.resilience, prices=known, meter=None)
     answers = partial(
         GenerateWithFallback,
-        caller=caller or caller_of(settings.resilience, prices=known, meter=None),
+        caller=calls,
         max_output_tokens=settings.max_output_tokens,
         prefixes=PrefixPlanner(known),
     )
     plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag)
     return Pipeline(
-        rewrite=RuleRewriter(shipped_model()),
+        rewrite=rewriter(settings.rewrite, deployments=deployments, caller=calls),
         embed=embedder.encode_question,
         cache=cache,
         retrieve=HybridRetriever(library, embedder.encode_question),

@@ -165,6 +165,7 @@ def test_money_is_read_exactly(tmp_path: Path) -> None:
         ('[[budgets]]\nscope = "tenant"\nusd_per_day = 1\n[[budgets]]\nscope = "tenant"\nusd_per_day = 2', "twice"),
         ('[baseline]\nmodel = "gone"', "RAGOPT_BASELINE__MODEL"),
         ('[history]\nmodel = "gone"', "RAGOPT_HISTORY__MODEL"),
+        ('[rewrite]\nmodel = "gone"', "RAGOPT_REWRITE__MODEL"),
         ("[baseline]\noverlap = 800", "RAGOPT_BASELINE"),
         ("[targets]\ncost_drift = 1", "RAGOPT_TARGETS__COST_DRIFT"),
     ],

@@ -39,7 +39,7 @@ class RuleRewriter:
 
     model: FollowUpModel
 
-    async def __call__(self, question: Question, *, trace: Trace) -> Standalone:
+    async def __call__(self, question: Question, *, trace: Trace, may_call: bool = False) -> Standalone:  # noqa: ARG002
         """Return the question with what it refers to, unchanged where it leans on nothing; some milliseconds of work.
 
         Without an earlier question, and where it stands alone, it is sure; what leans on the history is not.
