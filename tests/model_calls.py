@@ -165,5 +165,8 @@ class ScriptedProvider:
         finally:
             self.closed_early = not ended
 
+    async def connected(self) -> None:
+        """Do nothing."""
+
     async def close(self) -> None:
         """Do nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypedDict
 
@@ -114,6 +114,7 @@ async def started(
         JobRunner(service.jobs, service.library, observe=counters.ingested) as jobs,
         BatchRunner(service.batches) as batches,
         lag.probing(),
+        aside(service.warm()),
     ):
         questions, ingests = (Admission(settings.max_concurrent_requests, lines(settings)) for _ in range(2))
         running = Running(
@@ -128,6 +129,17 @@ async def started(
         )
         counters.add(Moment(running))
         yield running
+
+
+@asynccontextmanager
+async def aside(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Do the work beside the block; what is not done at its end is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def lines(settings: Settings) -> dict[Work, Line]:

@@ -50,6 +50,9 @@ class ExtractiveProvider:
         usage = Usage(output_tokens=count_tokens(" ".join(parts)), cost_usd=Decimal(0))
         yield Completed(usage=usage, model_served=self.name, stop="end")
 
+    async def connected(self) -> None:
+        """Do nothing: there is no connection."""
+
     async def close(self) -> None:
         """Do nothing: there is no connection."""
 

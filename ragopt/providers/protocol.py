@@ -88,5 +88,8 @@ class Provider(Protocol):
         was never seen. Closing the iterator closes the connection.
         """
 
+    async def connected(self) -> None:
+        """Have what a call needs before its time runs. Raises: `ProviderError` subclasses only."""
+
     async def close(self) -> None:
         """Close pooled connections."""

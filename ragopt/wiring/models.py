@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ragopt.config import Settings, configured_address, configured_key
-from ragopt.errors import ConfigError
+from ragopt.errors import ConfigError, ProviderError
 from ragopt.money.prices import Prices
 from ragopt.providers.anthropic import AnthropicProvider
 from ragopt.providers.call import ModelCaller, RetryRules
@@ -59,6 +60,16 @@ def deployments_of(models: Sequence[ModelSettings]) -> list[Deployment]:
         made.append(deployment_of(model, provider=providers.get(place)))
         providers[place] = made[-1].provider
     return made
+
+
+async def connect_all(deployments: Sequence[Deployment]) -> None:
+    """Have the client of every provider: the first answer would wait a second for the import of its SDK otherwise.
+
+    One that cannot be had, for want of a key, fails with the first call of its model.
+    """
+    for deployment in deployments:
+        with suppress(ProviderError):
+            await deployment.provider.connected()
 
 
 def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> Deployment:

@@ -45,7 +45,7 @@ from ragopt.wiring.engines import (
     redis_address,
 )
 from ragopt.wiring.history import folding
-from ragopt.wiring.models import caller_of, deployments_of
+from ragopt.wiring.models import caller_of, connect_all, deployments_of
 from ragopt.wiring.path import pipeline_over
 
 STATE_TIMEOUT_S = 0.5
@@ -70,6 +70,7 @@ class Service:
     experiments: Experiments
     breakers: Callable[[], Mapping[str, BreakerState]]
     ping_state: Callable[[], Awaitable[None]]
+    warm: Callable[[], Awaitable[None]]
 
     async def readiness(self) -> dict[str, str]:
         """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
@@ -124,6 +125,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
             breakers=caller.breakers,
             ping_state=partial(ping_redis, redis),
+            warm=partial(connect_all, deployments),
         )
 
 

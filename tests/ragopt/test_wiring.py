@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from indexes.errors import ModelUnavailable
 from indexes.records import Document
 from ragopt.config import Settings
 from ragopt.domain import Context, QueryKnobs, Question
-from ragopt.errors import ConfigError
+from ragopt.errors import ConfigError, KeyRefused, ProviderError
 from ragopt.events import Finished
 from ragopt.money.prices import Prices
 from ragopt.providers.call import RetryRules
@@ -23,9 +24,10 @@ from ragopt.settings.models import ResilienceSettings
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
 from ragopt.wiring.engines import loaded_judge
-from ragopt.wiring.models import answering_digest, caller_of, deployment_of, deployments_of
+from ragopt.wiring.models import answering_digest, caller_of, connect_all, deployment_of, deployments_of
 from ragopt.wiring.service import Service, open_library, open_service
 from tests.environment import environment
+from tests.ragopt.money.questions import NamedProvider, deployment
 from tests.rerank_endpoint import served_endpoint
 
 LEAVE = Document("leave", "Employees have 28 days of paid leave. Unused days lapse in March.", "Leave")
@@ -180,6 +182,28 @@ def test_models_at_one_address_share_their_connections(tmp_path: Path) -> None:
     made = deployments_of(settings_in(tmp_path, models=models).models)
     assert made[0].provider is made[1].provider
     assert len({id(deployment.provider) for deployment in made}) == 4
+
+
+@dataclass
+class Warmed(NamedProvider):
+    """A provider that notes that it was connected, and fails at it if told."""
+
+    name: str = "openai"
+    failure: ProviderError | None = None
+    connections: int = 0
+
+    async def connected(self) -> None:
+        """Note it."""
+        self.connections += 1
+        if self.failure is not None:
+            raise self.failure
+
+
+def test_every_provider_is_connected_before_its_first_call() -> None:
+    """One that lacks its key holds up no other and no start: its own calls will say so."""
+    providers = [Warmed(failure=KeyRefused("no key")), Warmed()]
+    asyncio.run(connect_all([replace(deployment(), provider=provider) for provider in providers]))
+    assert [provider.connections for provider in providers] == [1, 1]
 
 
 def test_importing_the_package_is_light() -> None:

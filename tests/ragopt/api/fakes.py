@@ -588,6 +588,9 @@ class FakeService:
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
+    async def warm(self) -> None:
+        """Do nothing."""
+
     def breakers(self) -> dict[str, BreakerState]:
         """Return the breakers of the test."""
         return {"small": "open", "large": "closed"}

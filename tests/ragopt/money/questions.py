@@ -26,6 +26,9 @@ class NamedProvider:
         raise AssertionError(request.model)
         yield
 
+    async def connected(self) -> None:
+        """Do nothing."""
+
     async def close(self) -> None:
         """Do nothing."""
 
