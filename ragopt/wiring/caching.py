@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
+from indexes.errors import ModelUnavailable
 from indexes.library import Library
 from indexes.qdrant import QdrantEngine
 from indexes.store import Engine
@@ -22,7 +24,7 @@ from ragopt.stages.cache.off import NoCache
 from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cache.questions import QuestionIndex
 from ragopt.stages.cache.similar import SimilarQuestions
-from ragopt.stages.cache.verifier import SHIPPED, Verifier
+from ragopt.stages.cache.verifier import Verifier
 from ragopt.stages.rerank.choice import LATE_INTERACTION
 from ragopt.state.labels import Labels
 from ragopt.state.redis_server import connect
@@ -36,12 +38,21 @@ QUESTIONS_FOLDER = "cache"
 # An open shard holds 34 MB of page cache.
 MAX_OPEN = 16
 
+logger = logging.getLogger(__name__)
+
 
 async def loaded_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier | None:
-    """Return the verifier that ships, closed with the stack; None where nothing asks for it, or it does not ship."""
-    if not settings.cache.ttl_s or not settings.cache.semantic or not SHIPPED.is_dir():
+    """Return the verifier that ships, closed with the stack; None where nothing asks for it or it cannot run.
+
+    Then exact hits are served, and the log says why no others are.
+    """
+    if not settings.cache.ttl_s or not settings.cache.semantic:
         return None
-    verifier = await asyncio.to_thread(Verifier.load, cache_folder=cache_dir())
+    try:
+        verifier = await asyncio.to_thread(Verifier.load, cache_folder=cache_dir())
+    except ModelUnavailable as error:
+        logger.warning("questions in other words are not answered from the cache: %s", error.detail)
+        return None
     stack.push_async_callback(verifier.close)
     return verifier
 

@@ -23,6 +23,7 @@ from ragopt.providers.health import BreakerRules
 from ragopt.settings.models import ResilienceSettings
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.telemetry import Trace
+from ragopt.wiring.caching import loaded_verifier
 from ragopt.wiring.engines import loaded_judge
 from ragopt.wiring.models import answering_digest, caller_of, connect_all, deployment_of, deployments_of
 from ragopt.wiring.service import Service, open_library, open_service
@@ -155,6 +156,23 @@ def test_a_cross_encoder_is_loaded_from_its_folder(tmp_path: Path, cross_encoder
         assert len(set(asyncio.run(judge(str(cross_encoder))))) == 2
         with pytest.raises(ModelUnavailable, match="RAGOPT_RERANK_MODEL"):
             asyncio.run(judge(str(tmp_path)))
+
+
+def test_a_machine_that_cannot_run_the_verifier_has_exact_hits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service starts without it and the log says why: a cache folder that is a file stands for such a machine."""
+
+    async def load() -> bool:
+        async with AsyncExitStack() as stack:
+            return await loaded_verifier(settings_in(tmp_path), stack) is not None
+
+    assert asyncio.run(load())
+    (tmp_path / "ragopt").write_text("")
+    with environment(XDG_CACHE_HOME=str(tmp_path)):
+        assert not asyncio.run(load())
+    assert "questions in other words are not answered from the cache: " in caplog.text
+    assert "OpenVINO cannot run the model" in caplog.text
 
 
 def test_an_effort_that_a_model_does_not_take_is_a_configuration_error(tmp_path: Path) -> None:
