@@ -18,6 +18,7 @@ from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings, GuardSettings, VariantSettings
+from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
@@ -136,6 +137,12 @@ Each `[[collections]]` entry of `ragopt.toml` takes these fields. Each policy of
 specific entry that sets it: one with its name and tenant, then with its name, then with its tenant, then with neither.
 """
 
+FACTS_TEXT = """\
+## Fact fields
+
+Each `[[facts]]` entry of `ragopt.toml` takes these fields. See [Citations](citations.md).
+"""
+
 ERRORS_TEXT = """\
 ## Error codes
 
@@ -224,6 +231,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(CacheSettings)),
         COLLECTIONS_TEXT,
         table(("field", "default", "meaning"), field_rows(CollectionSettings)),
+        FACTS_TEXT,
+        table(("field", "default", "meaning"), field_rows(FactSettings)),
         ERRORS_TEXT,
         table(("code", "HTTP status", "meaning"), error_rows()),
         COMMANDS,

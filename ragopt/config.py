@@ -37,6 +37,7 @@ from ragopt.settings.checks import (
 )
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings
+from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
@@ -144,6 +145,7 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = Field(
         default=(), description="`[[routes]]`: rules, the first that matches decides"
     )
+    facts: tuple[FactSettings, ...] = Field(default=(), description="`[[facts]]`: what answers must not contradict")
     collections: tuple[CollectionSettings, ...] = Field(
         default=(), description="`[[collections]]`: policies of collections, the most specific entry decides"
     )

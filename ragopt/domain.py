@@ -10,6 +10,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
+from ragopt.checks import CheckedClaim, Checks
+
 Span: TypeAlias = tuple[int, int]
 Scalar: TypeAlias = str | int | float | bool
 Role: TypeAlias = Literal["user", "assistant"]
@@ -105,6 +107,8 @@ class Question:
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
     variant: `experiment/variant` where the question takes part in one, "" where it does not.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
+    max_sentences: of the answer, None for no bound. answer_schema: the JSON schema that the answer is to match, as
+    JSON; "" for an answer in words.
     """
 
     text: str
@@ -129,6 +133,8 @@ class Question:
     instructions: str = ""
     variant: str = ""
     summary: Summary | None = None
+    max_sentences: int | None = None
+    answer_schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +203,6 @@ class Citation:
     source_start: int | None
     source_end: int | None
     quote: str | None
-    support: Support
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedClaim:
-    """One claim of an answer. Offsets are code points into the answer, half open; cited: the numbers of its markers.
-
-    support, score: of the best passage it cites, of those together where none carries it alone, and of the whole
-    context where it cites none.
-    """
-
-    answer_start: int
-    answer_end: int
-    cited: tuple[int, ...]
     support: Support
     score: float
 
@@ -336,6 +327,7 @@ class Answer:
     savings: Savings | None = None
     prompt_tokens: Mapping[str, int] = field(default_factory=dict)
     claims: tuple[CheckedClaim, ...] = ()
+    checks: Checks = field(default_factory=Checks)
 
     def again(self, outcome: CacheOutcome, *, question: str, standalone: str) -> Answer:
         """Return the answer as it is given once more, for nothing, to a question in these words."""

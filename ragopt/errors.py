@@ -33,6 +33,7 @@ RagoptError
     │   ├── QuotaSpent        402, and 429 or 400 of a spent quota or spend limit: no waiting cures it
     │   └── PromptTooLong     over the model's context window: a shorter prompt may work
     ├── IncompleteStream      the answer ended before its terminal event
+    ├── UnusableAnswer        no model's answer matched the schema that was asked for
     └── ProviderProtocolError what came back is not the protocol
 """
 
@@ -287,6 +288,12 @@ class IncompleteStream(ProviderError):
 
     code = "incomplete_stream"
     retryable = True
+
+
+class UnusableAnswer(ProviderError):
+    """No model's answer matched the JSON schema of the request, not even once it was asked to mend it."""
+
+    code = "unusable_answer"
 
 
 class ProviderProtocolError(ProviderError):

@@ -26,6 +26,7 @@ from ragopt.domain import (
 )
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.flights import Flights
+from ragopt.form import instructions_of
 from ragopt.ports import (
     AnswerCache,
     BuildPrompt,
@@ -173,7 +174,7 @@ class Pipeline:
         self, question: Question, context: Context, *, history: History, encoded: EncodedQuestion | None = None
     ) -> Prepared:
         """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
-        prompt = self.prompt(context, history, instructions=question.instructions)
+        prompt = self.prompt(context, history, instructions=instructions_of(question))
         return Prepared(question, context, prompt, encoded, history=history)
 
     async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated) -> Answer:
@@ -187,10 +188,11 @@ class Pipeline:
             route=generated.route,
             cache=prepared.outcome,
             usage=generated.usage,
-            partial=generated.partial or cited.dropped > 0,
+            partial=generated.partial or cited.checks.dropped > 0,
             savings=await self.savings(prepared, generated) if self.savings else None,
             prompt_tokens=prepared.prompt.tokens(self.count_tokens),
             claims=cited.claims,
+            checks=replace(cited.checks, corrections=generated.corrections),
         )
 
     async def _standalone(self, question: Question, trace: Trace, *, may_call: bool = True) -> Standalone:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from indexes.records import EncodedQuestion, Hit, Revision
+from ragopt.checks import CheckedClaim, Checks
 from ragopt.domain import (
     Answer,
     BilledCall,
     CacheOutcome,
-    CheckedClaim,
     Citation,
     Context,
     Passage,
@@ -133,20 +133,24 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`."""
+    """The terminal event of generation: the route that was taken and what it used, call by call in `billed`.
+
+    corrections: how often a model was asked to mend its answer.
+    """
 
     route: Route
     usage: Usage
     partial: bool
     abstained: bool
     billed: tuple[BilledCall, ...] = ()
+    corrections: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """An answer text after citation checking. dropped: sentences that were left out because nothing supports them."""
+    """An answer text after citation checking, and what was done to it."""
 
     text: str
     citations: tuple[Citation, ...]
     claims: tuple[CheckedClaim, ...] = ()
-    dropped: int = 0
+    checks: Checks = field(default_factory=Checks)

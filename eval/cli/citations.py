@@ -29,6 +29,7 @@ def add_to(commands: Commands) -> None:
     fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write model and calibration")
     fit.add_argument("--made", type=positive, default=3_000, metavar="N", help="pairs made from documents")
+    fit.add_argument("--epochs", type=positive, default=2, metavar="N", help="over the pairs")
     fit.add_argument("--without", action="append", default=[], metavar="SET", help="learn nothing from this set")
     fit.add_argument("--network", type=Path, metavar="DIR", help="a trained network: fit its calibration alone")
     fit.set_defaults(command=run_fit)
@@ -68,6 +69,7 @@ def run_fit(arguments: argparse.Namespace) -> int:
     job = FitSupportJob(
         tuple(arguments.data),
         made=arguments.made,
+        epochs=arguments.epochs,
         without=tuple(arguments.without),
         network=arguments.network,
         seed=arguments.seed,

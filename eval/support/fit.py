@@ -49,7 +49,7 @@ class FitSupportJob:
     made: int = 3_000
     without: tuple[str, ...] = ()
     network: Path | None = None
-    epochs: int = 1
+    epochs: int = 2
     frozen_layers: int = 2
     seed: int = 0
 

@@ -192,6 +192,8 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
         tier_floor=caller.tier_floor,
         tier_ceiling=caller.tier_ceiling,
         streamed=body.stream,
+        max_sentences=body.max_sentences,
+        answer_schema=body.response_format.schema_text() if body.response_format else "",
         budget_named=names_more(body, settings),
     )
 

@@ -45,11 +45,6 @@ def printable(name: str) -> str:
     return name
 
 
-def not_available(_: int) -> int:
-    """Refuse a field that the contract names and this version does not serve."""
-    raise PydanticCustomError("not_available", "This is not available yet")
-
-
 Text = Annotated[str, AfterValidator(encodable)]
 QuestionText = Annotated[Text, AfterValidator(not_blank)]
 CollectionName = Annotated[str, AfterValidator(collection_name)]

@@ -105,6 +105,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.KeyRefused: Kind(HTTPStatus.BAD_GATEWAY, "The model provider refused its key"),
         service.QuotaSpent: Kind(HTTPStatus.BAD_GATEWAY, "The quota at the model provider is spent"),
         service.PromptTooLong: Kind(HTTPStatus.BAD_GATEWAY, "The prompt does not fit the model"),
+        service.UnusableAnswer: Kind(HTTPStatus.BAD_GATEWAY, "The answer did not match the schema"),
         service.IncompleteStream: Kind(HTTPStatus.BAD_GATEWAY, "The model's answer was cut off"),
         service.ProviderProtocolError: Kind(HTTPStatus.BAD_GATEWAY, "The model provider answered nonsense"),
     }

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
-from ragopt.domain import Answer, CacheOutcome, CheckedClaim, Citation, Context, Passage, Route, Savings, Usage
+from ragopt.checks import CheckedClaim
+from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Route, Savings, Usage
 from ragopt.telemetry import StageSpan, Trace
 
 Json = dict[str, object]
@@ -92,6 +93,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "partial": answer.partial,
         "citations": [citation_json(citation) for citation in answer.citations],
         "claims": [claim_json(claim) for claim in answer.claims],
+        "checks": asdict(answer.checks),
         "context": context_json(answer.context),
         "route": route_json(answer.route),
         "cache": cache_json(answer.cache),

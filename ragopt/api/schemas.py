@@ -5,9 +5,10 @@ Strict: no type is coerced and no unknown field is ignored.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from ragopt.api.fields import (
@@ -18,10 +19,11 @@ from ragopt.api.fields import (
     QuestionText,
     SpanPair,
     Text,
-    not_available,
 )
 from ragopt.api.filters import MAX_FILTER_KEYS, FilterValues
+from ragopt.api.json_schemas import wrong_schema
 from ragopt.domain import CacheMode, CacheStatus, Outcome, Role, Stop, Support, Technique, Tier
+from ragopt.settings.collections import Unsupported
 
 
 class Wire(BaseModel):
@@ -61,17 +63,23 @@ class Labels(Wire):
 
 
 class ResponseFormat(Wire):
-    """The form of the answer; `json_schema` is not available yet."""
+    """The form of the answer: words, or JSON that matches `json_schema`, with its citations inside the strings."""
 
     type: Literal["text", "json_schema"]
     json_schema: dict[str, object] | None = None
 
     @model_validator(mode="after")
-    def only_text(self) -> ResponseFormat:
-        """Return the format if it is text."""
-        if self.type != "text":
-            raise PydanticCustomError("not_available", 'Only {{"type": "text"}} is available yet')
+    def schema_can_be_held_to(self) -> ResponseFormat:
+        """Return the format if it has a schema exactly where it needs one, and one that answers can be held to."""
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise PydanticCustomError("json_schema", "`json_schema` goes with the type `json_schema`, and only with it")
+        if self.json_schema is not None and (wrong := wrong_schema(self.json_schema)):
+            raise PydanticCustomError("json_schema", "{wrong}", {"wrong": wrong})
         return self
+
+    def schema_text(self) -> str:
+        """Return the schema as JSON, the same for the same schema; "" for an answer in words."""
+        return "" if self.json_schema is None else json.dumps(self.json_schema, ensure_ascii=False, sort_keys=True)
 
 
 class CachePolicy(Wire):
@@ -94,7 +102,7 @@ class AnswerRequest(ContextRequest):
     cache_policy: CachePolicy = CachePolicy()
     labels: Labels = Labels()
     response_format: ResponseFormat | None = None
-    max_sentences: Annotated[int, AfterValidator(not_available)] | None = Field(None, description="not available yet")
+    max_sentences: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
     @model_validator(mode="after")
     def one_history(self) -> AnswerRequest:
@@ -183,6 +191,18 @@ class ClaimOut(Wire):
     score: float
 
 
+class ChecksOut(Wire):
+    """What checking did to the answer: sentences left out, asked for and delivered, and how often it was mended."""
+
+    policy: Unsupported
+    judge: str
+    dropped: int
+    cut: int
+    max_sentences: int | None
+    sentences: int
+    corrections: int
+
+
 class AttemptOut(Wire):
     """One call of one model."""
 
@@ -251,6 +271,7 @@ class AnswerResponse(Wire):
     partial: bool
     citations: list[CitationOut]
     claims: list[ClaimOut]
+    checks: ChecksOut
     context: ContextOut
     route: RouteOut
     cache: CacheOut

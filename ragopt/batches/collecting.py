@@ -16,7 +16,8 @@ from ragopt.providers.batches.protocol import BatchLine
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import Completed, CompletionRequest
 from ragopt.providers.usage import estimated_usage
-from ragopt.state.batch_records import BatchResult, CallState, Half, Part, SharedCall, Try
+from ragopt.results import Prepared
+from ragopt.state.batch_records import BatchResult, CallState, Part, SharedCall, Try
 from ragopt.state.batches import CHUNK, runs
 from ragopt.telemetry import Trace
 
@@ -105,7 +106,7 @@ async def settle(desk: Desk, batch_id: str, part: Part, lines: Sequence[tuple[Sh
             await reservation.settle(told.usage, told.usage.cost_usd, "error" if told.error else "ok")
             if told.usage.cost_usd is not None:
                 record.costs[line.custom_id] = rounded_nano(told.usage.cost_usd)
-        await _Outcome(desk, batch_id, part, call, told).into(record, half)
+        await _Outcome(desk, batch_id, part, call, told).into(record, half.prepared(item.question))
     await desk.flush()
     await desk.store.record(batch_id, record.results, calls=record.calls, costs=record.costs)
 
@@ -141,13 +142,13 @@ class _Outcome:
     call: SharedCall
     told: Said
 
-    async def into(self, record: Record, half: Half) -> None:
+    async def into(self, record: Record, prepared: Prepared) -> None:
         """Add to the record the call as it goes on, and the results of its requests where it is done."""
         call, told = replace(self.call, hold=None), self.told
         if self.call.state != "sent":
             record.calls.append(call)  # answered live meanwhile: only its money counts
             return
-        flaw = self.flaw(half)
+        flaw = await self.flaw(prepared)
         call = replace(call, tries=(*call.tries, self.tried(flaw)))
         if told.error is not None:
             record.calls.append(replace(call, state="live"))
@@ -163,11 +164,13 @@ class _Outcome:
             record.results |= await results_of(self.desk, self.batch_id, call, written, trace=trace, served="batch")
             record.calls.append(replace(call, state="done"))
 
-    def flaw(self, half: Half) -> str | None:
+    async def flaw(self, prepared: Prepared) -> str | None:
         """Return why a better model is to answer, None where the answer stands or none is left."""
         if self.told.error is not None or self.call.step + 1 >= len(self.call.chain):
             return None
-        return self.desk.gate.flaw(self.told.text, half.context)
+        trace = Trace(f"{self.batch_id}/{self.call.name}")
+        found = await self.desk.gate.flaw(self.told.text, prepared, ended=True, trace=trace)
+        return found.detail if found else None
 
     def tried(self, flaw: str | None) -> Try:
         """Return what is remembered of the call."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ragopt.domain import PASSAGE_SEPARATOR, TIER_RANK, Context, Question
+from ragopt.form import instructions_of
 from ragopt.money.prices import Prices, priced, tokenizer_margin
 from ragopt.ports import BuildPrompt, CountTokens
 from ragopt.providers.deployment import Deployment
@@ -58,7 +59,7 @@ class PriceEdges:
         edge that leaves no room for the first passage holds nothing back: its price is due whatever is packed.
         """
         edges = self.binding(question)
-        build = partial(self._prompt, history=history, instructions=question.instructions)
+        build = partial(self._prompt, history=history, instructions=instructions_of(question))
         if not edges or most_tokens(build(context)) <= edges[0].tokens:
             return context
         return await asyncio.to_thread(self._kept, context, build, edges=edges, trace=trace)

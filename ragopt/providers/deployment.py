@@ -12,6 +12,7 @@ from ragopt.providers.layout import Prompt
 from ragopt.providers.protocol import NO_MARKS, CacheMarks, CompletionRequest, Provider
 from ragopt.results import Prepared
 from ragopt.settings.models import PriceSettings
+from ragopt.telemetry import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,51 @@ class Deployment:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is wrong with a draft, in a sentence. unsupported: how many of its claims nothing supports.
+
+    correction: what the model that wrote it is asked to mend; "" where only another model can help. unusable: whether
+    an error is better than the draft.
+    """
+
+    detail: str
+    correction: str = ""
+    unsupported: int = 0
+    unusable: bool = False
+
+
 class Gate(Protocol):
     """Judges a cheap model's answer before it is released."""
 
     def ready(self, text: str) -> bool:
         """Return whether so much of a stream can be judged."""
 
-    def flaw(self, text: str, context: Context) -> str | None:
-        """Return what is wrong with the answer, in a sentence; None if nothing is."""
+    async def flaw(self, text: str, prepared: Prepared, *, ended: bool, trace: Trace) -> Flaw | None:
+        """Return what is wrong with the answer, or with its opening where it has not ended; None if nothing is."""
+
+
+class Inspection(Protocol):
+    """Judges whole answers where the collection or the request asks that none is released unjudged."""
+
+    @property
+    def corrects(self) -> bool:
+        """Return whether the model is asked once to mend what is wrong."""
+
+    @property
+    def escalates(self) -> bool:
+        """Return whether a model of a higher tier is asked next."""
+
+    @property
+    def abstains(self) -> bool:
+        """Return whether the answer is the abstention where none passes; else it is the best draft."""
+
+    async def flaw(self, text: str, prepared: Prepared, *, trace: Trace) -> Flaw | None:
+        """Return what is wrong with a whole answer; None if nothing is."""
+
+
+Inspect: TypeAlias = Callable[[Prepared], Inspection | None]
+"""A prepared answer to what has to pass before any of it is released; None where nothing has to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-Part: TypeAlias = Literal["rules", "application", "summary", "history", "recalled", "passages", "question"]
+Part: TypeAlias = Literal[
+    "rules", "application", "summary", "history", "recalled", "passages", "question", "draft", "correction"
+]
 SegmentRole: TypeAlias = Literal["system", "user", "assistant"]
 
 # The same bytes for every question of a tenant's collection; what follows is a conversation's or a question's own.
 STABLE: frozenset[Part] = frozenset({"rules", "application"})
 # What changes with every question.
-VOLATILE: frozenset[Part] = frozenset({"recalled", "passages", "question"})
+VOLATILE: frozenset[Part] = frozenset({"recalled", "passages", "question", "draft", "correction"})
 BETWEEN_SEGMENTS = "\n\n"
 
 
@@ -59,6 +61,11 @@ class Prompt:
             Message(key[0], tuple(group))
             for key, group in groupby(enumerate(self.segments), key=lambda item: message_key(*item))
         ]
+
+    def corrected(self, draft: str, correction: str) -> Prompt:
+        """Return the prompt with a draft that it led to, and what is to be mended in it."""
+        more = (Segment("draft", "assistant", draft), Segment("correction", "user", correction))
+        return Prompt((*self.segments, *more), self.version)
 
     def text_of(self, *parts: Part) -> str:
         """Return the text of the named parts, in the order of the prompt; "" where there are none."""

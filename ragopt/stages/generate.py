@@ -8,11 +8,12 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ragopt.domain import BilledCall, Route
-from ragopt.errors import BudgetSpent, ProviderError
+from ragopt.errors import BudgetSpent, ProviderError, UnusableAnswer
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.attempt import Tried
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment, Gate, Plan, Planner, above
+from ragopt.providers.deployment import Deployment, Flaw, Gate, Inspect, Inspection, Plan, Planner, above
+from ragopt.providers.layout import Prompt
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.providers.protocol import NO_MARKS, Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
@@ -24,9 +25,16 @@ class GenerateWithFallback:
     """Calls the planned models in turn until one has begun to answer; satisfies `ragopt.ports.Generate`."""
 
     def __init__(
-        self, plan: Planner, *, caller: ModelCaller, max_output_tokens: int, prefixes: PrefixPlanner | None = None
+        self,
+        plan: Planner,
+        *,
+        caller: ModelCaller,
+        max_output_tokens: int,
+        prefixes: PrefixPlanner | None = None,
+        inspect: Inspect | None = None,
     ) -> None:
         self._plan = plan
+        self._inspect = inspect
         self._prefixes = prefixes
         self._caller = caller
         self._max_output_tokens = max_output_tokens
@@ -37,10 +45,12 @@ class GenerateWithFallback:
         Nothing is yielded until a model has delivered text, so that retries and falling back are never
         seen. After that an error ends the answer as partial: two models are never spliced.
 
-        A cheap model's answer is held until the plan's gate has passed it; one that fails goes up a tier.
+        A cheap model's answer is held until the plan's gate has passed it; one that fails goes up a tier. Where
+        `inspect` finds that the whole answer has to pass, it is held to its end, and what fails is mended, asked of
+        the next tier, or answered with what is left.
 
-        Raises: `UnknownModel`, `ModelNotAllowed`; `ProviderError` or `BudgetSpent`, of the kind of the last one, if
-        every model failed.
+        Raises: `UnknownModel`, `ModelNotAllowed`; `UnusableAnswer`; `ProviderError` or `BudgetSpent`, of the kind of
+        the last one, if every model failed.
         """
         with trace.stage("route"):
             plan = self._plan(prepared)
@@ -51,6 +61,7 @@ class GenerateWithFallback:
             caller=self._caller,
             max_output_tokens=self._output_limit(prepared),
             prefixes=self._prefixes,
+            inspection=self._inspect(prepared) if self._inspect else None,
         )
         with trace.stage("generate"), run.traced():
             async with aclosing(run.events()) as events:
@@ -62,34 +73,63 @@ class GenerateWithFallback:
         return self._max_output_tokens if asked is None else min(asked, self._max_output_tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A whole answer that did not pass."""
+
+    deployment: Deployment
+    text: str
+    flaw: Flaw
+    completed: Completed | None
+
+
 @dataclass(slots=True)
 class Held:
-    """A cheap model's text while the gate has not passed it. flaw: why it never will, None while that is open."""
+    """A model's text while it has not passed. flaw: why it never will, None while that is open.
 
-    gate: Gate
+    gate: judges an answer that a higher tier could better; its opening where the answer is streamed to the caller.
+    inspection: judges the whole answer. final: whether the flaw is its finding.
+    """
+
     prepared: Prepared
+    trace: Trace
+    gate: Gate | None
+    inspection: Inspection | None
     text: str = ""
-    flaw: str | None = None
+    flaw: Flaw | None = None
+    final: bool = False
     open: bool = False
 
-    def passed(self, text: str, *, ended: bool) -> str:
-        """Return what may be released after `text`: all that was held once the gate has passed it, "" before.
-
-        The gate judges the opening of an answer that is streamed to the caller, else the whole answer.
-        """
+    async def passed(self, text: str, *, ended: bool) -> str:
+        """Return what may be released after `text`: all that was held once it has passed, "" before."""
         if self.open or self.flaw:
             return text if self.open else ""
         self.text += text
-        if not ended and not (self.prepared.question.streamed and self.gate.ready(self.text)):
+        if not ended and not self._opening_is_due():
             return ""
-        self.flaw = self.gate.flaw(self.text, self.prepared.context)
+        self.flaw = await self._judged(ended=ended)
         self.open = self.flaw is None
         return self.text if self.open else ""
+
+    def _opening_is_due(self) -> bool:
+        streamed = self.prepared.question.streamed and self.inspection is None
+        return streamed and self.gate is not None and self.gate.ready(self.text)
+
+    async def _judged(self, *, ended: bool) -> Flaw | None:
+        flaw = await self.gate.flaw(self.text, self.prepared, ended=ended, trace=self.trace) if self.gate else None
+        if flaw is None and self.inspection:
+            flaw = await self.inspection.flaw(self.text, self.prepared, trace=self.trace)
+            self.final = flaw is not None
+        return flaw
 
 
 @dataclass(slots=True)
 class _Run:
-    """The attempts at one answer. completed: the terminal event; errors: of each model that failed."""
+    """The attempts at one answer. completed: the terminal event; errors: of each model that failed.
+
+    inspection: what has to pass before anything is released. drafts: whole answers that did not pass it. prompt: of
+    the next call, None for the prepared one.
+    """
 
     prepared: Prepared
     plan: Plan
@@ -97,6 +137,7 @@ class _Run:
     caller: ModelCaller
     max_output_tokens: int
     prefixes: PrefixPlanner | None = None
+    inspection: Inspection | None = None
     tried: list[Tried] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     completed: Completed | None = None
@@ -104,6 +145,9 @@ class _Run:
     started_s: float = field(default_factory=time.perf_counter)
     held: Held | None = None
     rejected: Deployment | None = None
+    drafts: list[Draft] = field(default_factory=list)
+    prompt: Prompt | None = None
+    corrections: int = 0
 
     async def events(self) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield what the first model that delivers has to say. Raises: `ProviderError`, `BudgetSpent` if none does."""
@@ -112,21 +156,55 @@ class _Run:
             if self.rejected and not above(deployment, self.rejected):
                 continue
             gated = any(above(later, deployment) for later in deployments[number:])
-            self.held = Held(self.plan.gate, self.prepared) if self.plan.gate and gated else None
-            async with aclosing(self.attempt(deployment, spare=number < len(deployments))) as events:
+            async with aclosing(self.tries(deployment, gated=gated, spare=number < len(deployments))) as events:
                 async for event in events:
                     yield event
             if self.texts:
                 return
-            if self.caller.is_over(self.trace.ends):
+            if self.caller.is_over(self.trace.ends) or self.is_settled():
                 break
         async with aclosing(self.last_resort()) as events:
             async for event in events:
                 yield event
 
+    async def tries(
+        self, deployment: Deployment, *, gated: bool, spare: bool
+    ) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield the answer of one model, once it has mended it where that is asked for; nothing where none passes."""
+        gate = self.plan.gate if gated else None
+        while True:
+            inspected = gate is not None or self.inspection is not None
+            self.held = Held(self.prepared, self.trace, gate, inspection=self.inspection) if inspected else None
+            async with aclosing(self.attempt(deployment, spare=spare)) as events:
+                async for event in events:
+                    yield event
+            self.prompt = None
+            if self.texts or not self.is_to_mend(deployment):
+                return
+            draft = self.drafts[-1]
+            self.corrections += 1
+            self.prompt = self.prepared.prompt.corrected(draft.text, draft.flaw.correction)
+
+    def is_to_mend(self, deployment: Deployment) -> bool:
+        """Return whether the model is to mend what it has just written: once in an answer."""
+        written = self.drafts and self.drafts[-1].deployment is deployment and self.held and self.held.flaw
+        asked = self.inspection is not None and self.inspection.corrects and not self.corrections
+        return bool(written and asked and self.drafts[-1].flaw.correction) and not self.caller.is_over(self.trace.ends)
+
+    def is_settled(self) -> bool:
+        """Return whether what was found wrong is not to be tried again with another model."""
+        escalates = self.inspection is None or self.inspection.escalates
+        return not escalates and self.held is not None and self.held.final
+
     async def last_resort(self) -> AsyncGenerator[TextDelta | Generated, None]:
-        """Yield what the rejected model has to say: better than an error. Raises: the failure if it has nothing."""
-        if self.rejected:
+        """Yield what is left: the best draft, the abstention, or what the rejected model says when asked again.
+
+        Raises: `UnusableAnswer` where nothing less than what was asked for will do; the failure if there is nothing.
+        """
+        if self.inspection and self.drafts:
+            async for event in self.drafted(self.inspection):
+                yield event
+        elif self.rejected:
             self.held = None
             async with aclosing(self.attempt(self.rejected, spare=False)) as events:
                 async for event in events:
@@ -134,18 +212,30 @@ class _Run:
         if not self.texts:
             raise self.failure()
 
+    async def drafted(self, inspection: Inspection) -> AsyncGenerator[TextDelta | Generated, None]:
+        """Yield the draft with fewest unsupported claims, or the abstention. Raises: `UnusableAnswer`."""
+        draft = min(reversed(self.drafts), key=lambda item: item.flaw.unsupported)
+        if draft.flaw.unusable:
+            raise UnusableAnswer(f"no model's answer is as it was asked for: {draft.flaw.detail}")
+        self.completed = draft.completed
+        self.texts = [ABSTENTION if inspection.abstains else draft.text]
+        yield TextDelta(self.texts[0])
+        yield self.generated(draft.deployment)
+
     async def attempt(self, deployment: Deployment, *, spare: bool) -> AsyncGenerator[TextDelta | Generated, None]:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
         self.completed = None
         async with self.opened(deployment, spare=spare) as events:
             async for event in events:
-                if text := self.released(event):
+                if text := await self.released(event):
                     yield TextDelta(text)
                 if self.held and self.held.flaw:
                     break
         if self.held and self.held.flaw:
             self.rejected = deployment
-            attempt = replace(self.tried[-1].attempt, outcome="rejected", detail=self.held.flaw)
+            if self.completed:
+                self.drafts.append(Draft(deployment, self.held.text, self.held.flaw, self.completed))
+            attempt = replace(self.tried[-1].attempt, outcome="rejected", detail=self.held.flaw.detail)
             self.tried[-1] = replace(self.tried[-1], attempt=attempt)
         if self.texts:
             yield self.generated(deployment)
@@ -169,18 +259,18 @@ class _Run:
 
     def request(self, deployment: Deployment) -> CompletionRequest:
         """Return the call of `deployment`, marked where its provider is to cache the prompt."""
-        prompt = self.prepared.prompt
+        prompt = self.prompt or self.prepared.prompt
         cache = self.prefixes.plan(deployment, prompt, question=self.prepared.question) if self.prefixes else NO_MARKS
         self.trace.note(cache_marks=len(cache.after))
         context, limit = self.prepared.context, self.max_output_tokens
         return deployment.request(prompt, context, max_output_tokens=limit, cache=cache)
 
-    def released(self, event: ProviderEvent) -> str:
+    async def released(self, event: ProviderEvent) -> str:
         """Return the text to release, and keep it; keeps the terminal event."""
         if isinstance(event, Completed):
             self.completed = event
         text = event.text if isinstance(event, TextDelta) else ""
-        text = self.held.passed(text, ended=isinstance(event, Completed)) if self.held else text
+        text = await self.held.passed(text, ended=isinstance(event, Completed)) if self.held else text
         if isinstance(event, Completed) and not (self.held and self.held.flaw):
             self.trace.note(model_served=event.model_served, stop=event.stop)
         if text and not self.texts:
@@ -211,6 +301,7 @@ class _Run:
             partial=self.completed is None or self.completed.stop != "end",
             abstained=not self.prepared.context.passages or "".join(self.texts).startswith(ABSTENTION),
             billed=billed,
+            corrections=self.corrections,
         )
 
     @contextmanager

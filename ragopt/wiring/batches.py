@@ -29,15 +29,19 @@ def desk_over(
     caller: ModelCaller,
     accounts: Accounts,
     embedder: str,
+    gate: QualityGate | None = None,
 ) -> Desk:
-    """Return what working on batches takes; caller: the one of live answers, whose circuit breakers hold here too."""
-    builtin = builtin_deployment()
+    """Return what working on batches takes; caller: the one of live answers, whose circuit breakers hold here too.
+
+    gate: judges the answers of cheap models, as it does live; None: by their form alone.
+    """
+    builtin, judging = builtin_deployment(), gate or QualityGate()
     providers = {item.name: batches for item in deployments if (batches := batches_of(item)) is not None}
     return Desk(
         store=store,
         pipeline=pipeline,
-        plan=planner_over(deployments, builtin, settings=settings, embedder=embedder),
-        gate=QualityGate(),
+        plan=planner_over(deployments, builtin, settings=settings, embedder=embedder, gate=judging),
+        gate=judging,
         caller=caller,
         accounts=accounts,
         deployments={item.name: item for item in (*deployments, builtin)},

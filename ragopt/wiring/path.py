@@ -20,6 +20,7 @@ from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cite.checker import CitationChecking
+from ragopt.stages.cite.inspection import Inspections
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.generate import GenerateWithFallback
 from ragopt.stages.history.stage import BudgetedHistory
@@ -56,16 +57,17 @@ def pipeline_over(
     prices: those of the meter, so that each unknown is told once. caller: None for one without a budget.
     claims: None for the judge that needs no model.
     """
-    known = prices or Prices()
-    builtin = builtin_deployment()
+    known, judging = prices or Prices(), claims or ClaimJudge.lexical()
+    builtin, gate = builtin_deployment(), gate_over(judging, settings)
+    plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag, gate=gate)
     calls = caller or caller_of(settings.resilience, prices=known, meter=None)
     answers = partial(
         GenerateWithFallback,
         caller=calls,
         max_output_tokens=settings.max_output_tokens,
         prefixes=PrefixPlanner(known),
+        inspect=Inspections(flagging_over(judging, settings), settings.collections),
     )
-    plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag)
     return Pipeline(
         rewrite=rewriter(settings.rewrite, deployments=deployments, caller=calls),
         embed=embedder.encode_question,
@@ -77,7 +79,7 @@ def pipeline_over(
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
-        cite=CitationChecking(claims or ClaimJudge.lexical(), settings.collections),
+        cite=CitationChecking(judging, settings.collections, settings.facts),
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=PriceEdges(
             deployments,
@@ -94,16 +96,29 @@ def builtin_deployment() -> Deployment:
     return deployment_of(ModelSettings(name="extractive", provider="extractive", timeout_s=BUILTIN_TIMEOUT_S))
 
 
+def flagging_over(claims: ClaimJudge, settings: Settings) -> CitationChecking:
+    """Return what judges drafts: it leaves nothing out, for what becomes of an unsupported claim is decided later."""
+    return CitationChecking(claims, facts=settings.facts)
+
+
+def gate_over(claims: ClaimJudge, settings: Settings) -> QualityGate:
+    """Return what judges the answers of cheap models, by the same judgement as every answer."""
+    return QualityGate(cite=flagging_over(claims, settings))
+
+
 def planner_over(
-    deployments: Sequence[Deployment], builtin: Deployment, *, settings: Settings, embedder: str
+    deployments: Sequence[Deployment], builtin: Deployment, *, settings: Settings, embedder: str, gate: QualityGate
 ) -> RoutePlanner:
-    """Return what chooses the models of an answer; `embedder` is the tag of the vectors that questions come with."""
+    """Return what chooses the models of an answer; `embedder` is the tag of the vectors that questions come with.
+
+    gate: judges the answers of cheap models.
+    """
     return RoutePlanner(
         deployments,
         builtin,
         settings=settings.routing,
         rules=settings.routes,
         difficulty=shipped_difficulty(),
-        gate=QualityGate(),
+        gate=gate,
         embedder=embedder,
     )

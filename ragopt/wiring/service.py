@@ -46,7 +46,7 @@ from ragopt.wiring.engines import (
 )
 from ragopt.wiring.history import folding
 from ragopt.wiring.models import caller_of, connect_all, deployments_of
-from ragopt.wiring.path import pipeline_over
+from ragopt.wiring.path import gate_over, pipeline_over
 
 STATE_TIMEOUT_S = 0.5
 
@@ -182,6 +182,7 @@ def opened_paths(
         caller=caller,
         accounts=accounts,
         embedder=models.embedder.tag,
+        gate=gate_over(models.claims, settings),
     )
     return pipeline, desk
 

@@ -31,7 +31,8 @@ RAGOPT_LAYERS = (
         (f"ragopt.{name}", 1)
         for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
     ),
-    *((f"ragopt.{name}", 1) for name in ("markers", "reading", "metrics", "tracing")),
+    ("ragopt.checks", 0),
+    *((f"ragopt.{name}", 1) for name in ("form", "markers", "reading", "metrics", "tracing")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
     ("ragopt.batches", 3),
     ("ragopt.wiring", 4),
@@ -145,12 +146,15 @@ def packages_have_owners(module: Module) -> Iterator[str]:
             yield module.at(item.line, f"{item.top} belongs to {', '.join(owners) or 'no file of this project'}")
 
 
+PLAIN = frozenset({"ragopt.domain", "ragopt.checks", "ragopt.errors", "indexes.errors"})
+
+
 def domain_is_plain(module: Module) -> Iterator[str]:
-    """ragopt.domain and both error modules need nothing but the standard library."""
-    if module.name not in {"ragopt.domain", "ragopt.errors", "indexes.errors"}:
+    """ragopt.domain, the nouns beside it and both error modules need nothing but the standard library."""
+    if module.name not in PLAIN:
         return
     for item in module.imports():
-        if item.top not in sys.stdlib_module_names:
+        if item.top not in sys.stdlib_module_names and item.target.rpartition(".")[0] not in PLAIN:
             yield module.at(item.line, f"imports {item.target}: only the standard library is allowed here")
 
 

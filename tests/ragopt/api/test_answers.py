@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -137,7 +138,11 @@ def test_knobs_that_no_request_names_are_the_settings(http: Served) -> None:
         {**QUESTION, "history": [{"role": "system", "content": "x"}]},
         {**QUESTION, "conversation_id": "c", "history": [{"role": "user", "content": "x"}]},
         {**QUESTION, "response_format": {"type": "json_schema"}},
-        {**QUESTION, "max_sentences": 2},
+        {**QUESTION, "response_format": {"type": "text", "json_schema": {}}},
+        {**QUESTION, "response_format": {"type": "json_schema", "json_schema": {"type": "strange"}}},
+        {**QUESTION, "response_format": {"type": "json_schema", "json_schema": {"pattern": "(a+)+$"}}},
+        {**QUESTION, "response_format": {"type": "json_schema", "json_schema": {"$ref": "http://127.0.0.1:9/x"}}},
+        {**QUESTION, "max_sentences": 0},
         {**QUESTION, "max_output_tokens": 0},
         {**QUESTION, "model": "unheard-of"},
     ],
@@ -163,9 +168,15 @@ def test_broken_json_is_refused(http: Served, body: bytes) -> None:
     assert response.json()["code"] == ("invalid_json" if body else "invalid_request")
 
 
-def test_plain_text_format_is_accepted(http: Served) -> None:
-    """The default response format may be named."""
+def test_the_form_of_the_answer_reaches_the_pipeline(http: Served) -> None:
+    """Plain text is the default and may be named; a schema goes on as JSON, the same for the same schema."""
     assert http.post("/answer", {**QUESTION, "response_format": {"type": "text"}}).is_success
+    schema = {"type": "object", "properties": {"fee": {"type": "string"}}}
+    asked = {**QUESTION, "max_sentences": 2, "response_format": {"type": "json_schema", "json_schema": schema}}
+    assert http.post("/answer", asked).is_success
+    plain, formed = http.service.pipeline.asked
+    assert (plain.max_sentences, plain.answer_schema) == (None, "")
+    assert (formed.max_sentences, json.loads(formed.answer_schema)) == (2, schema)
 
 
 def test_configured_model_is_known() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,9 @@ from ragopt.pipeline import ABSTENTION
 from ragopt.providers.layout import Prompt
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, Unsupported
+from ragopt.settings.facts import FactSettings
 from ragopt.stages.cite.checker import CitationChecking
+from ragopt.stages.cite.facts import contradicted
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.telemetry import Trace
 from tests.fakes import context_of, passage
@@ -29,11 +34,15 @@ ANSWER = "Cards cost eight dollars [1]. Refunds are paid within ten days [2][1]!
 JUDGE = ClaimJudge.lexical()
 
 
-def checked(deltas: list[str], *, policy: Unsupported = "flag") -> tuple[list[str], Cited]:
-    """Return what each delta released and the end did, and the whole."""
+def checked(
+    deltas: list[str], *, policy: Unsupported = "flag", facts: Sequence[FactSettings] = (), **asked: object
+) -> tuple[list[str], Cited]:
+    """Return what each delta released and the end did, and the whole; `asked`: fields of the question."""
+    prepared = replace(PREPARED, question=replace(PREPARED.question, **asked))  # type: ignore[arg-type]
 
     async def run() -> tuple[list[str], Cited]:
-        checker = CitationChecking(JUDGE, (CollectionSettings(unsupported=policy),))(PREPARED, trace=Trace("r"))
+        checking = CitationChecking(JUDGE, (CollectionSettings(unsupported=policy),), facts)
+        checker = checking(prepared, trace=Trace("r"))
         released = [await checker.feed(delta) for delta in deltas]
         rest, cited = await checker.finish()
         return [*released, rest], cited
@@ -142,10 +151,60 @@ def test_a_claim_without_evidence_has_no_quote() -> None:
 def test_an_unsupported_sentence_is_left_out_where_the_policy_says_so(policy: Unsupported) -> None:
     """The rest stays, with offsets into what is left; nothing left is an abstention."""
     _, cited = checked(["Zebras gallop [2]. Cards cost eight dollars [1]."], policy=policy)
-    assert (cited.text, cited.dropped) == ("Cards cost eight dollars [1].", 1)
+    assert (cited.text, cited.checks.dropped) == ("Cards cost eight dollars [1].", 1)
     assert cited.text[slice(cited.citations[0].answer_start, cited.citations[0].answer_end)] == cited.text[:24]
     released, nothing = checked(["Zebras gallop [2]."], policy=policy)
     assert ("".join(released), nothing.text, nothing.citations) == (ABSTENTION, ABSTENTION, ())
+
+
+def test_sentences_beyond_the_bound_are_cut() -> None:
+    """What was asked for and what was delivered is told; markers behind the last sentence still belong to it."""
+    released, cited = checked(["Cards cost eight dollars. [1] Refunds take ten days [2]. Done."], max_sentences=1)
+    assert "".join(released) == cited.text == "Cards cost eight dollars. [1] "
+    assert (cited.checks.cut, cited.checks.sentences, cited.checks.max_sentences) == (2, 1, 1)
+    assert [item.n for item in cited.citations] == [1]
+
+
+FACT = FactSettings(pattern="refunds? take", value="10 days")
+
+
+@pytest.mark.parametrize(
+    ("claim", "support"),
+    [
+        ("Refunds take ten days [2].", "supported"),
+        ("Refunds take 10 days [2].", None),
+        ("Refunds take a while [2].", None),
+        ("It takes twelve days [2].", None),
+        ("Refunds take twelve days [2].", "unsupported"),
+    ],
+)
+def test_what_the_operator_knows_is_not_contradicted(claim: str, support: str | None) -> None:
+    """A claim that the pattern is found in, with another amount than the fact's, is unsupported whatever it cites."""
+    found = checked([claim], facts=[FACT])[1].citations[0]
+    wrong = found.support == "unsupported" and found.score == 0
+    assert wrong is (support == "unsupported")
+    assert support is None or found.support == support
+    assert contradicted("The office is in Munich.", [FactSettings(pattern="office is in", value="Berlin")])
+    assert not contradicted("The office is in Berlin.", [FactSettings(pattern="office is in", value="Berlin")])
+
+
+SCHEMA = '{"type": "object", "properties": {"fee": {"type": "string"}, "days": {"type": "array"}}}'
+
+
+def test_citations_in_json_are_checked_like_any_other() -> None:
+    """Markers in strings are citations with offsets into the JSON, arrays of numbers stay, a fence around it goes."""
+    body = '{"fee": "Cards cost \\"eight\\" dollars [1-9].", "days": [1, 9], "note [9]": "Refunds take ten days【2】"}'
+    text = f"```json\n{body}\n```"
+    released, cited = checked([text[:20], text[20:]], answer_schema=SCHEMA)
+    assert released[:2] == ["", ""]
+    assert json.loads(cited.text) == {
+        "fee": 'Cards cost "eight" dollars [1, 2, 3].',
+        "days": [1, 9],
+        "note [9]": "Refunds take ten days[2]",
+    }
+    assert [(item.n, item.support) for item in cited.citations][-1] == (2, "supported")
+    last = cited.citations[-1]
+    assert cited.text[last.answer_start : last.answer_end] == "Refunds take ten days"
 
 
 def test_sentences_are_released_whole_and_one_at_a_time() -> None:

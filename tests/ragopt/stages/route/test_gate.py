@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from ragopt.pipeline import ABSTENTION
+from ragopt.stages.cite.checker import CitationChecking
+from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.route.gate import QualityGate
-from tests.model_calls import ANSWER, CONTEXT
+from ragopt.telemetry import Trace
+from tests.model_calls import ANSWER, CONTEXT, prepared
 
 GATE = QualityGate()
 
@@ -30,14 +34,14 @@ GATE = QualityGate()
 )
 def test_an_answer_cites_and_is_one(text: str, flaw: str | None) -> None:
     """A claim needs a citation of a passage that is there, and what is no answer is told by its form."""
-    assert GATE.flaw(text, CONTEXT) == flaw
+    assert GATE.form_flaw(text, CONTEXT) == flaw
 
 
 def test_an_abstention_passes_unless_the_passages_cover_the_question() -> None:
     """A cheap model that gives up where the words of the question are all there is not believed."""
     covered = replace(CONTEXT, standalone_question="Do cats purr?")
-    assert GATE.flaw(ABSTENTION, covered) == "it abstains although the passages cover 100% of the question"
-    assert GATE.flaw(ABSTENTION, replace(CONTEXT, standalone_question="Which dogs bark at night?")) is None
+    assert GATE.form_flaw(ABSTENTION, covered) == "it abstains although the passages cover 100% of the question"
+    assert GATE.form_flaw(ABSTENTION, replace(CONTEXT, standalone_question="Which dogs bark at night?")) is None
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,21 @@ def test_an_abstention_passes_unless_the_passages_cover_the_question() -> None:
 def test_an_opening_is_a_whole_sentence_that_says_something(text: str, *, ready: bool) -> None:
     """The sentence has ended, and with those before it has six words."""
     assert GATE.ready(text) is ready
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "flawed"),
+    [
+        (ANSWER, True, False),
+        ("Cats sleep nine hours a day [1].", True, True),
+        ("Cats sleep nine hours a day [1]. They purr as well [1]. Cats sleep sixteen hours a day [1].", True, False),
+        ("Cats sleep sixteen hours a day [1]. They gallop over wide pl", False, False),
+        ("Cats sleep nine hours a day [1]. They", False, True),
+    ],
+)
+def test_claims_are_judged_as_everywhere(text: str, *, ended: bool, flawed: bool) -> None:
+    """Half of them unsupported is a flaw; of an opening only whole sentences are judged."""
+    gate = QualityGate(cite=CitationChecking(ClaimJudge.lexical()))
+    found = asyncio.run(gate.flaw(text, prepared(), ended=ended, trace=Trace("r")))
+    assert (found is not None) is flawed
+    assert found is None or found.unsupported == 1

@@ -1,0 +1,39 @@
+"""What checking found of an answer and did to it: frozen values, standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedClaim:
+    """One claim of an answer. Offsets are code points into the answer, half open; cited: the numbers of its markers.
+
+    support, score: of the best passage it cites, of those together where none carries it alone, and of the whole
+    context where it cites none.
+    """
+
+    answer_start: int
+    answer_end: int
+    cited: tuple[int, ...]
+    support: Literal["supported", "unsupported", "unchecked"]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What checking did to an answer.
+
+    policy: of the collection, for claims that nothing supports. judge: names what judged them. dropped: sentences left
+    out because nothing supports them. cut: left out beyond `max_sentences`, which is what was asked for; sentences:
+    delivered. corrections: how often a model was asked to mend its answer.
+    """
+
+    policy: str = "flag"
+    judge: str = ""
+    dropped: int = 0
+    cut: int = 0
+    max_sentences: int | None = None
+    sentences: int = 0
+    corrections: int = 0

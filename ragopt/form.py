@@ -1,0 +1,22 @@
+"""The form that an answer is asked to have, in words for a model. Pure."""
+
+from __future__ import annotations
+
+from ragopt.domain import Question
+
+SENTENCES = "Answer in at most {} sentences."
+ONE_SENTENCE = "Answer in one sentence."
+SCHEMA = """Answer with one JSON value that matches the JSON schema below, and with nothing else: no words around it,
+no code fence. Cite inside the strings, like "eight dollars a month [1]". Only where the passages do not answer the
+question, reply with the sentence of the rules instead of JSON.
+{}"""
+
+
+def instructions_of(question: Question) -> str:
+    """Return what is asked of the answer's form: the application's words, sentences at most, a schema; "" for none."""
+    asked = [question.instructions]
+    if question.max_sentences is not None:
+        asked.append(ONE_SENTENCE if question.max_sentences == 1 else SENTENCES.format(question.max_sentences))
+    if question.answer_schema:
+        asked.append(SCHEMA.format(question.answer_schema))
+    return "\n".join(part for part in asked if part)
