@@ -14,6 +14,7 @@ from indexes import errors as indexing_errors
 from ragopt import errors as service_errors
 from ragopt.api.problems import FRAMEWORK_CODES, kind_of
 from ragopt.config import MEBIBYTE, Settings
+from ragopt.settings.audit import AuditSettings
 from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
@@ -130,6 +131,13 @@ The table `[cache]` of `ragopt.toml` takes these fields. In the environment, a f
 and its name in capitals. See [Caching](caching.md).
 """
 
+AUDIT_TEXT = """\
+## Audit fields
+
+The table `[audit]` of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_AUDIT`, two underscores
+and its name in capitals. See [Audit](audit.md).
+"""
+
 COLLECTIONS_TEXT = """\
 ## Collection fields
 
@@ -170,6 +178,8 @@ command prints what a program can read.
 | `ragopt keys create … [--rpm N] [--tpm N]` | make a key with limits per minute of its own |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
 | `ragopt keys revoke ID` | make an API key stop working |
+| `ragopt audit verify [PATH] [--known SHA256] [--partial] [--json]` | check the audit log; exit 1 if broken |
+| `ragopt audit show [PATH] [--tenant T] [--since TIME] [--act A] [--json]` | print lines of the audit log |
 | `ragopt migrate [--data-dir D] [--json]` | copy an embedded data dir to the servers that the settings name |
 | `ragopt doctor` | say what works on this machine and what does not |
 | `ragopt config check` | print the validated settings with secrets masked |
@@ -229,6 +239,8 @@ def render() -> str:
         table(("field", "default", "meaning"), field_rows(LimitSettings)),
         CACHE_TEXT,
         table(("field", "default", "meaning"), field_rows(CacheSettings)),
+        AUDIT_TEXT,
+        table(("field", "default", "meaning"), field_rows(AuditSettings)),
         COLLECTIONS_TEXT,
         table(("field", "default", "meaning"), field_rows(CollectionSettings)),
         FACTS_TEXT,

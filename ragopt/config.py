@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from ragopt.domain import FusionMethod, QueryKnobs
 from ragopt.errors import ConfigError
+from ragopt.settings.audit import AuditSettings
 from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.checks import (
@@ -121,6 +122,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = Field(
         default=BatchSettings(), description="`[batch]`: questions that can wait, at half price"
     )
+    audit: AuditSettings = Field(default=AuditSettings(), description="`[audit]`: the log of who did what")
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
     budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")
     baseline: BaselineSettings = Field(

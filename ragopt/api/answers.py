@@ -24,6 +24,7 @@ from ragopt.api.running import Running, running
 from ragopt.api.schemas import AnswerRequest, AnswerResponse, ContextRequest, ContextResponse, ProblemOut
 from ragopt.api.security import BEARER, KeyedRoute, QueryCaller, authorized, likely_tenant
 from ragopt.api.sse import EventStream, encode_event
+from ragopt.audit import events as audit
 from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
 from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
@@ -88,8 +89,10 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
             knobs=knobs(body, shared.service.settings),
             filter=body.filter,
             budget_named=names_more(body, shared.service.settings),
+            key_id=caller.id,
         )
         found = await shared.service.pipeline.context_for(question, trace=trace)
+        shared.service.audit.record(audit.found(found, question, request_id=trace.request_id))
     return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
 
 
@@ -253,8 +256,14 @@ async def finished(events: AsyncGenerator[AnswerEvent, None], asked: Asked, shar
 
 
 async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
-    """Write the answer down: in the ledger, the key's limits and its conversation. Raises: `StateUnavailable`."""
-    asked.trace.answered(whole, asked.question.labels)
+    """Write the answer down: in the ledger, the audit log, the key's limits and its conversation.
+
+    Raises: `StateUnavailable`.
+    """
+    trace = asked.trace
+    trace.answered(whole, asked.question.labels)
+    line = audit.answered(whole, asked.question, request_id=trace.request_id, fallbacks=sorted(trace.fallbacks))
+    shared.service.audit.record(line)
     shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
     shared.service.accounts.costs.saw(asked.question.tenant)
     shared.service.feedback.given(whole, asked.question)

@@ -111,7 +111,7 @@ async def started(
     lag = LoopLag()
     async with (
         open_service() as service,
-        JobRunner(service.jobs, service.library, observe=counters.ingested) as jobs,
+        JobRunner(service.jobs, service.library, audit=service.audit, observe=counters.ingested) as jobs,
         BatchRunner(service.batches) as batches,
         lag.probing(),
         aside(service.warm()),

@@ -22,9 +22,11 @@ from ragopt.api.batch_wire import (
 )
 from ragopt.api.ingest import idempotency_key
 from ragopt.api.rates import within_rate
+from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
 from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, KeyedRoute, QueryCaller
+from ragopt.audit.events import Actor, AuditEvent
 from ragopt.config import Settings
 from ragopt.domain import TIER_RANK, Question
 from ragopt.errors import InvalidRequest, ModelNotAllowed
@@ -56,6 +58,10 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
     idempotency = None if key is None else (key, digest)
     store = shared.service.batches.store
     batch_id, new = await store.create(terms, items, idempotency=idempotency)
+    if new:
+        actor, request_id = Actor(caller.id, caller.tenant), trace_of(request).request_id
+        told = AuditEvent("batch", actor, request_id, body.collection, batch_id, count=len(items))
+        shared.service.audit.record(told)
     shared.batches.wake()
     headers = {"Location": f"/batch/{batch_id}"} | ({} if new else {"Idempotency-Replayed": "true"})
     info = await store.info(batch_id, tenant=caller.tenant)

@@ -10,9 +10,12 @@ from fastapi.responses import JSONResponse
 from ragopt.api.document_schemas import DocumentList, DocumentOut
 from ragopt.api.fields import CollectionName
 from ragopt.api.rendering import document_json, info_json
+from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, AdminCaller, IngestCaller, KeyedRoute, QueryCaller
+from ragopt.audit.events import Act, Actor, AuditEvent, DocumentUse
+from ragopt.state.keys import ApiKey
 
 router = APIRouter(
     route_class=KeyedRoute, dependencies=[BEARER], tags=["documents"], responses={"4XX": {"model": ProblemOut}}
@@ -49,6 +52,7 @@ async def delete(
 ) -> Response:
     """Make a document invisible to every later question."""
     await running(request).service.library.delete(caller.tenant, collection, document_id)
+    told(request, caller, "delete", where=(collection, document_id))
     return Response(status_code=204)
 
 
@@ -58,4 +62,13 @@ async def release(
 ) -> Response:
     """Let questions find a quarantined document; nothing changes for one that is not quarantined."""
     await running(request).service.library.release(caller.tenant, collection, document_id)
+    told(request, caller, "release", where=(collection, document_id))
     return Response(status_code=204)
+
+
+def told(request: Request, caller: ApiKey, act: Act, *, where: tuple[str, str]) -> None:
+    """Tell the audit log what was done to a document; where: its collection and its id."""
+    collection, document_id = where
+    actor, documents = Actor(caller.id, caller.tenant), (DocumentUse(document_id),)
+    event = AuditEvent(act, actor, trace_of(request).request_id, collection, documents=documents)
+    running(request).service.audit.record(event)

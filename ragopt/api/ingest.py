@@ -23,6 +23,7 @@ from ragopt.api.running import Running, running
 from ragopt.api.schemas import ProblemOut
 from ragopt.api.security import BEARER, IngestCaller, KeyedRoute
 from ragopt.api.submissions import Submission, read_submission
+from ragopt.audit import events as audit
 from ragopt.errors import InvalidRequest, StateUnavailable
 from ragopt.state.keys import ApiKey
 
@@ -125,6 +126,7 @@ async def stored(request: Request, submission: Submission, caller: ApiKey) -> Re
         results = await shared.service.library.ingest(caller.tenant, submission.collection, submission.documents())
     shared.metrics.ingested(results)
     merged = submission.merged(results)
+    taken_in(request, submission, caller, documents=audit.stored(merged))
     if all(result.status == "failed" for result in merged):
         return nothing_stored(request, merged)
     try:
@@ -145,9 +147,26 @@ async def queued(request: Request, submission: Submission, caller: ApiKey) -> Re
     # A queue must not keep what the collection's policy redacts.
     admitted = await shared.service.library.admitted(caller.tenant, submission.collection, submission.documents())
     job_id = await shared.service.jobs.create(caller.tenant, submission.collection, admitted)
+    named = tuple(audit.DocumentUse(document.id, outcome="queued") for document in admitted)
+    taken_in(request, submission, caller, documents=named, job_id=job_id)
     shared.jobs.wake()
     headers = {"Location": f"/ingest/{job_id}"}
     return JSONResponse(ingest_json(job_id, "queued", unreadable), HTTPStatus.ACCEPTED, headers=headers)
+
+
+def taken_in(
+    request: Request,
+    submission: Submission,
+    caller: ApiKey,
+    *,
+    documents: tuple[audit.DocumentUse, ...],
+    job_id: str = "",
+) -> None:
+    """Tell the audit log what an ingest stored or queued."""
+    actor = audit.Actor(caller.id, caller.tenant)
+    request_id = trace_of(request).request_id
+    told = audit.AuditEvent("ingest", actor, request_id, submission.collection, job_id, documents)
+    running(request).service.audit.record(told)
 
 
 def nothing_stored(request: Request, results: list[IngestResult]) -> Response:

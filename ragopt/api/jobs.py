@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from indexes.errors import IndexingError
 from indexes.ingest import IngestProgress
 from indexes.records import IngestResult
+from ragopt.audit.events import Actor, AuditEvent, stored
 from ragopt.errors import NotFound, RagoptError, StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from indexes.library import Library
+    from ragopt.audit.trail import Audit
     from ragopt.state.jobs import Jobs
 
 LOGGER = logging.getLogger("ragopt.jobs")
@@ -32,8 +34,14 @@ class JobRunner:
     """Works on queued jobs for as long as the block lasts, and puts unfinished ones back at its end."""
 
     def __init__(
-        self, jobs: Jobs, library: Library, *, observe: Callable[[Sequence[IngestResult]], None] = lambda _: None
+        self,
+        jobs: Jobs,
+        library: Library,
+        *,
+        audit: Audit,
+        observe: Callable[[Sequence[IngestResult]], None] = lambda _: None,
     ) -> None:
+        self._audit = audit
         self._jobs = jobs
         self._observe = observe
         self._library = library
@@ -90,6 +98,9 @@ class JobRunner:
         async with self._heartbeat(job_id) as report:
             results = await self._library.ingest(tenant, collection, documents, progress=report)
         self._observe(results)
+        # Whose key queued it, the line of the request says, which names the same job.
+        told = AuditEvent("ingest", Actor("", tenant), "", collection, job_id, stored(results))
+        self._audit.record(told)
         await self._jobs.finish(job_id, results)
         LOGGER.info("job done", extra={"fields": {"job_id": job_id, "tenant": tenant, "documents": len(results)}})
 

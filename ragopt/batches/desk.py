@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from indexes.errors import IndexingError
+from ragopt.audit.events import answered
+from ragopt.audit.trail import Audit, NoAudit
 from ragopt.domain import Answer, Question
 from ragopt.errors import (
     KeyRefused,
@@ -54,6 +56,7 @@ class Desk:
     max_output_tokens: int
     request_s: float
     limits: Mapping[str, BatchLimits] = field(default_factory=lambda: LIMITS)
+    audit: Audit = field(default_factory=NoAudit)
 
     @property
     def meter(self) -> BudgetMeter:
@@ -78,9 +81,10 @@ class Desk:
         return BudgetReservation(sent_name(batch_id, call), deployment, question, call.hold, self.meter, batch=True)
 
     def wrote(self, answer: Answer, question: Question) -> None:
-        """Write an answer down, once however often."""
+        """Write an answer down: in the books once however often, in the audit log each time."""
         self.accounts.ledger.answered(row_of(answer, question, at=self.store.now()), batch=True)
         self.accounts.costs.saw(question.tenant)
+        self.audit.record(answered(answer, question, batch=True))
 
     async def flush(self) -> None:
         """Return once all money is counted. Raises: `StateUnavailable`."""

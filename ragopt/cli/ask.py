@@ -10,6 +10,8 @@ from contextlib import aclosing, nullcontext
 from typing import cast
 
 from ragopt.api.rendering import answer_json
+from ragopt.audit.events import LOCAL
+from ragopt.audit.events import answered as told
 from ragopt.cli.arguments import add_collection, add_filter, add_json, add_place, filter_of
 from ragopt.cli.remote import Remote, service_at, service_of
 from ragopt.cli.terminal import say, say_json, stream
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         knobs=settings.knobs(),
         filter=filter_of(arguments.filter),
         answer_id=answer_id(),
+        key_id=LOCAL,
         streamed=not arguments.json,
     )
     if remote is not None:
@@ -91,6 +94,7 @@ async def answered(service: Service, asked: Question, *, quiet: bool) -> Mapping
                 stream(event.text)
             elif isinstance(event, Finished):
                 service.accounts.ledger.answered(row_of(event.answer, asked, at=time.time()))
+                service.audit.record(told(event.answer, asked, fallbacks=sorted(trace.fallbacks)))
                 return answer_json(event.answer, conversation_id=None, trace=trace)
     raise RagoptError("the pipeline ended without an answer")
 

@@ -21,6 +21,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "ask": "answer one question, with citations",
         "batch": "answer the questions of a file at half the price, within a day",
         "keys": "create, list and revoke API keys",
+        "audit": "check and read the audit log",
         "doctor": "say what works on this machine and what does not",
         "config": "check the settings",
         "migrate": "copy an embedded data dir to a Qdrant server and a Redis",

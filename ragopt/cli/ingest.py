@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from indexes.ingest import IngestProgress
-from indexes.library import Library
 from indexes.records import IngestResult
+from ragopt.audit.events import LOCAL, Actor, AuditEvent, stored
 from ragopt.cli.arguments import add_collection, add_json, add_place
 from ragopt.cli.files import Batch, Found, batches, found_files
 from ragopt.cli.remote import Remote, service_at, service_of
@@ -22,7 +22,7 @@ from ragopt.cli.terminal import complain, say, say_json
 from ragopt.config import Settings, load_settings
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.keys import DEFAULT_TENANT
-from ragopt.wiring import open_service
+from ragopt.wiring import Service, open_service
 
 EXAMPLE = "ragopt ingest handbook/ notes.md --collection default"
 
@@ -65,20 +65,22 @@ async def ingest_here(found: Found, *, collection: str, settings: Settings) -> l
     """
     with nullcontext() if settings.qdrant_url else DataDirLock(settings.data_dir):
         async with open_service(settings) as service:
-            return await ingest_files(service.library, found, collection=collection, settings=settings)
+            return await ingest_files(service, found, collection=collection)
 
 
-async def ingest_files(library: Library, found: Found, *, collection: str, settings: Settings) -> list[IngestResult]:
+async def ingest_files(service: Service, found: Found, *, collection: str) -> list[IngestResult]:
     """Return what became of each file, with a progress bar on standard error."""
     results: list[IngestResult] = []
-    reading = batches(found.files, max_document_bytes=settings.max_document_bytes)
+    reading = batches(found.files, max_document_bytes=service.settings.max_document_bytes)
     with progress_bar(found) as bar:
         while (batch := await asyncio.to_thread(next, reading, None)) is not None:
             before = sum(result.chunks for result in results)
-            stored = await library.ingest(
+            new = await service.library.ingest(
                 DEFAULT_TENANT, collection, batch.documents, progress=show_chunks(bar, before=before)
             )
-            results += [*batch.failures, *stored]
+            results += [*batch.failures, *new]
+            told = AuditEvent("ingest", Actor(LOCAL, DEFAULT_TENANT), collection=collection, documents=stored(new))
+            service.audit.record(told)
             advance(bar, batch, chunks=sum(result.chunks for result in results))
     return results
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
+from ragopt.audit.events import LOCAL, Act, Actor, AuditEvent
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
@@ -16,6 +17,7 @@ from ragopt.errors import NotFound
 from ragopt.state.keys import ApiKey, KeyStore, Pins
 from ragopt.state.redis_server import connect
 from ragopt.wiring import STATE_TIMEOUT_S, redis_address
+from ragopt.wiring.auditing import audit_file
 
 EXAMPLE = "ragopt keys create --tenant acme --name website --scopes query"
 
@@ -76,6 +78,7 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
         key, plain = await keys.create(
             arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers, rates=rates
         )
+    written_down(settings, "key_created", key.id, tenant=key.tenant)
     if arguments.json:
         say_json({"id": key.id, "key": plain, "tenant": key.tenant, "scopes": sorted(key.scopes)})
         return
@@ -97,12 +100,22 @@ async def listed(settings: Settings, arguments: argparse.Namespace) -> None:
 async def revoke(settings: Settings, arguments: argparse.Namespace) -> None:
     """Revoke a key. Raises: `NotFound`."""
     async with opened_keys(settings) as keys:
+        tenant = next((key.tenant for key in await keys.all() if key.id == arguments.id), "")
         if not await keys.revoke(arguments.id):
             raise NotFound(f"there is no key {arguments.id!r}")
+    written_down(settings, "key_revoked", arguments.id, tenant=tenant)
     if arguments.json:
         say_json({"id": arguments.id, "revoked": True})
     else:
         say(f"revoked {arguments.id}; a running service follows within 5 seconds")
+
+
+def written_down(settings: Settings, act: Act, key_id: str, *, tenant: str) -> None:
+    """Write to the audit log, where there is one, what was done to a key. Raises: `OSError`."""
+    file = audit_file(settings)
+    if file is not None:
+        file.append([AuditEvent(act, Actor(LOCAL, tenant), subject=key_id)])
+        file.sync()
 
 
 def key_json(key: ApiKey) -> dict[str, object]:

@@ -20,6 +20,7 @@ from ragopt.api.app import create_app
 from ragopt.api.request_log import log_to_stderr
 from ragopt.api.running import Lifetime
 from ragopt.api.server import DrainingServer, listening_socket, url_of
+from ragopt.audit.events import LOCAL, Actor, AuditEvent
 from ragopt.cli.arguments import add_data_dir
 from ragopt.cli.files import found_files
 from ragopt.cli.ingest import ingest_files, summary
@@ -111,30 +112,36 @@ async def serve(settings: Settings, bound: socket, *, lock: DataDirLock | None, 
 async def prepared(service: Service, url: str, *, sample: list[Path] | None) -> Callable[[], None]:
     """Return what to print once the service listens, after the keys and the sample it needs are there."""
     if sample is None:
-        first = await first_key(service.keys, service.settings)
+        first = await first_key(service)
         return partial(announce_service, url, first_key=first)
-    key = await dev_key(service.keys, service.settings.data_dir / DEV_KEY_FILE)
+    key = await dev_key(service, service.settings.data_dir / DEV_KEY_FILE)
     found = found_files(sample)
-    results = await ingest_files(service.library, found, collection="default", settings=service.settings)
+    results = await ingest_files(service, found, collection="default")
     complain(summary(results, skipped=found.skipped))
     return partial(announce_page, url, key=key)
 
 
-async def first_key(keys: KeyStore, settings: Settings) -> str | None:
+async def first_key(service: Service) -> str | None:
     """Return a new key with all scopes if there is none to reach the service with, else None."""
-    if settings.api_key is not None or await keys.all():
+    if service.settings.api_key is not None or await service.keys.all():
         return None
-    _, plain = await keys.create(DEFAULT_TENANT, "first-start", scopes=SCOPES)
+    return await new_key(service, "first-start")
+
+
+async def dev_key(service: Service, file: Path) -> str:
+    """Return the key kept in `file` if it still works, else a new one, kept there with mode 0600."""
+    kept = kept_key(file)
+    if kept is not None and await has_all_scopes(service.keys, kept):
+        return kept
+    plain = await new_key(service, "dev")
+    keep_key(file, plain)
     return plain
 
 
-async def dev_key(keys: KeyStore, file: Path) -> str:
-    """Return the key kept in `file` if it still works, else a new one, kept there with mode 0600."""
-    kept = kept_key(file)
-    if kept is not None and await has_all_scopes(keys, kept):
-        return kept
-    _, plain = await keys.create(DEFAULT_TENANT, "dev", scopes=SCOPES)
-    keep_key(file, plain)
+async def new_key(service: Service, name: str) -> str:
+    """Return a new key with all scopes, written down in the audit log."""
+    key, plain = await service.keys.create(DEFAULT_TENANT, name, scopes=SCOPES)
+    service.audit.record(AuditEvent("key_created", Actor(LOCAL, key.tenant), subject=key.id))
     return plain
 
 

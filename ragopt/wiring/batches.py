@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ragopt.audit.trail import Audit
 from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.pipeline import Pipeline
@@ -29,6 +30,7 @@ def desk_over(
     caller: ModelCaller,
     accounts: Accounts,
     embedder: str,
+    audit: Audit,
     gate: QualityGate | None = None,
 ) -> Desk:
     """Return what working on batches takes; caller: the one of live answers, whose circuit breakers hold here too.
@@ -49,6 +51,7 @@ def desk_over(
         rules=settings.batch,
         max_output_tokens=settings.max_output_tokens,
         request_s=settings.request_timeout_s,
+        audit=audit,
     )
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from indexes.errors import IndexingError
 from indexes.library import Library
+from ragopt.audit.trail import Audit
 from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.errors import RagoptError
@@ -34,6 +35,7 @@ from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
 from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
+from ragopt.wiring.auditing import opened_audit
 from ragopt.wiring.batches import desk_over
 from ragopt.wiring.caching import loaded_verifier, opened_cache
 from ragopt.wiring.engines import (
@@ -72,6 +74,11 @@ class Service:
     ping_state: Callable[[], Awaitable[None]]
     warm: Callable[[], Awaitable[None]]
 
+    @property
+    def audit(self) -> Audit:
+        """Return what takes the acts of the service: the same that takes those of its batches."""
+        return self.batches.audit
+
     async def readiness(self) -> dict[str, str]:
         """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
         index, redis = await asyncio.gather(health(self.library.ping()), health(self.ping_state()))
@@ -108,6 +115,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             cache=cache,
             accounts=accounts,
             batches=await batches_in(redis, alone=not settings.redis_url),
+            audit=await opened_audit(settings, stack),
         )
         yield Service(
             settings=settings,
@@ -161,6 +169,7 @@ def opened_paths(
     cache: AnswerCache,
     accounts: Accounts,
     batches: Batches,
+    audit: Audit,
 ) -> tuple[Pipeline, Desk]:
     """Return the pipeline of a service and its desk for batches, over the same cache, models, breakers and books."""
     pipeline = pipeline_over(
@@ -183,6 +192,7 @@ def opened_paths(
         accounts=accounts,
         embedder=models.embedder.tag,
         gate=gate_over(models.claims, settings),
+        audit=audit,
     )
     return pipeline, desk
 

@@ -33,7 +33,7 @@ RAGOPT_LAYERS = (
     ),
     ("ragopt.checks", 0),
     *((f"ragopt.{name}", 1) for name in ("form", "markers", "reading", "metrics", "tracing")),
-    *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state")),
+    *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state", "audit")),
     ("ragopt.batches", 3),
     ("ragopt.wiring", 4),
     ("ragopt.api", 5),

@@ -21,6 +21,7 @@ from indexes.records import Document, DocumentInfo, IngestFailure, IngestResult,
 from ragopt.api.app import create_app
 from ragopt.api.running import Lifetime
 from ragopt.api.server import DrainingServer, listening_socket, url_of
+from ragopt.audit.events import AuditEvent
 from ragopt.config import Settings
 from ragopt.domain import (
     TECHNIQUES,
@@ -570,6 +571,17 @@ class FakeCache:
 
 
 @dataclass
+class FakeAudit:
+    """Keeps what it is told."""
+
+    events: list[AuditEvent] = field(default_factory=list)
+
+    def record(self, event: AuditEvent) -> None:
+        """Note it."""
+        self.events.append(event)
+
+
+@dataclass
 class FakeService:
     """Everything the HTTP layer drives."""
 
@@ -586,6 +598,7 @@ class FakeService:
     cache: FakeCache = field(default_factory=FakeCache)
     rates: FakeRates = field(default_factory=FakeRates)
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
+    audit: FakeAudit = field(default_factory=FakeAudit)
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def warm(self) -> None:
@@ -603,7 +616,7 @@ class FakeService:
         """Forget everything, in place: the server in front holds these very objects."""
         kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
         vars(self.batches.store).update(vars(FakeBatchStore()))
-        for part in (*kept, self.accounts, self.rates, self.experiments, self.feedback, self.cache):
+        for part in (*kept, self.accounts, self.rates, self.experiments, self.feedback, self.cache, self.audit):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 

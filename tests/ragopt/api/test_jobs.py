@@ -11,6 +11,7 @@ import pytest
 from indexes.library import Library
 from indexes.records import Document
 from ragopt.api.jobs import JobRunner
+from ragopt.audit.trail import NoAudit
 from ragopt.errors import StateUnavailable
 from ragopt.state.jobs import Jobs
 from tests.ragopt.api.fakes import FakeJobs, FakeLibrary
@@ -20,7 +21,7 @@ DOCUMENTS = [Document("a", "The sky is blue.")]
 
 def runner(jobs: FakeJobs, library: FakeLibrary) -> JobRunner:
     """Return a runner over stand-ins."""
-    return JobRunner(cast("Jobs", jobs), cast("Library", library))
+    return JobRunner(cast("Jobs", jobs), cast("Library", library), audit=NoAudit())
 
 
 async def until_status(jobs: FakeJobs, job_id: str, status: str) -> None:

@@ -19,6 +19,7 @@ from eval.stub import StubOptions, StubServer, serve_in_thread
 from indexes.edge import EdgeEngine
 from indexes.library import Library
 from indexes.records import Document, IndexKnobs
+from ragopt.audit.trail import NoAudit
 from ragopt.batches.desk import Desk
 from ragopt.batches.work import Work
 from ragopt.config import Settings
@@ -218,6 +219,7 @@ async def opened(
             caller=caller,
             accounts=accounts,
             embedder=encoder.tag,
+            audit=NoAudit(),
         )
         try:
             yield Office(desk, stub, redis, clock)

@@ -1,0 +1,1 @@
+"""Who did what with which documents: an append-only log in which every line seals the one before."""
