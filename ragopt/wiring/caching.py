@@ -31,7 +31,8 @@ from ragopt.state.redis_server import connect
 from ragopt.wiring.engines import LocalModels
 from ragopt.wiring.models import answering_digest
 
-CACHE_TIMEOUT_S = 0.05
+# Of the client: how long a request waits is for the guard to say, and an answer may be kept after the request.
+CACHE_TIMEOUT_S = 1.0
 STATE_TIMEOUT_S = 0.5
 QDRANT_TIMEOUT_S = 1.0
 QUESTIONS_FOLDER = "cache"
@@ -57,7 +58,7 @@ async def loaded_verifier(settings: Settings, stack: AsyncExitStack) -> Verifier
     return verifier
 
 
-def opened_cache(
+async def opened_cache(
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -81,9 +82,11 @@ def opened_cache(
     limits = EntryLimits(
         ttl_s=settings.cache.ttl_s, entries=settings.cache.entries, entry_bytes=settings.cache.entry_bytes
     )
+    entries = RedisEntries(redis, limits=limits)
+    await entries.warm()
     cache = ResponseCache(
         Keys(scope_of(settings, models), labels_in(settings.routes)),
-        RedisEntries(redis, limits=limits),
+        entries,
         library,
         models.embedder.encode_question,
         similar=similar,

@@ -98,7 +98,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=models.embedder, lock_for=lock_for)
-        cache = opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
+        cache = await opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)
         deployments = opened_models(settings, stack)

@@ -254,6 +254,67 @@ def test_embedding_and_cache_lookup_run_side_by_side(tmp_path: Path) -> None:
     assert timings["overlap"] > 0
 
 
+def test_identical_questions_at_once_make_one_model_call(tmp_path: Path) -> None:
+    """All but one are hits that cost nothing, each under its own id; other questions are not held up by them."""
+    calls: list[str] = []
+
+    async def slow(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        calls.append(prepared.question.text)
+        await asyncio.sleep(0.05)
+        async with aclosing(quote(prepared, trace=trace)) as events:
+            async for event in events:
+                yield event
+
+    async def run() -> list[Answer]:
+        async with opened_pipeline(tmp_path, generate=slow) as pipelines:
+            pipeline = await anext(pipelines)
+
+            async def ask(text: str) -> Answer:
+                return finished([event async for event in pipeline.answer(Question(text, "t"), trace=Trace("r"))])
+
+            return await asyncio.gather(
+                *(ask("How much is the late fee?") for _ in range(50)), ask("Are cats allowed?")
+            )
+
+    *same, other = asyncio.run(run())
+    assert sorted(calls) == ["Are cats allowed?", "How much is the late fee?"]
+    assert sorted(answer.cache.status for answer in same) == ["hit"] * 49 + ["miss"]
+    assert {answer.text for answer in same} == {"The late fee is eight dollars [1]."}
+    assert len({answer.id for answer in same}) == 50
+    assert other.cache.status == "miss"
+    hits = [answer for answer in same if answer.cache.status == "hit"]
+    assert all(
+        (hit.cache.kind, hit.cache.similarity, hit.usage) == ("exact", 1.0, Usage(cost_usd=Decimal(0))) for hit in hits
+    )
+
+
+@pytest.mark.parametrize("change", [{"cache": "off"}, {"cache": "write_only"}, {"history": (Turn("user", "Hello."),)}])
+def test_what_asks_for_a_fresh_answer_does_not_wait_for_another(tmp_path: Path, change: dict[str, object]) -> None:
+    """Nor does a question within a conversation: its prompt holds what was said."""
+    calls: list[str] = []
+
+    async def counted(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        calls.append(prepared.question.text)
+        await asyncio.sleep(0.01)
+        async with aclosing(quote(prepared, trace=trace)) as events:
+            async for event in events:
+                yield event
+
+    async def run() -> None:
+        async with opened_pipeline(tmp_path, generate=counted) as pipelines:
+            pipeline = await anext(pipelines)
+            question = replace(Question("How much is the late fee?", "t"), **change)  # type: ignore[arg-type]
+
+            async def ask() -> None:
+                async for _ in pipeline.answer(question, trace=Trace("r")):
+                    pass
+
+            await asyncio.gather(*(ask() for _ in range(3)))
+
+    asyncio.run(run())
+    assert len(calls) == 3
+
+
 async def afforded(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
     """Generate as where a budget is spent."""
     trace.fell_back("afford", "the budget is spent")

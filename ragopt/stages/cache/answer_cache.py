@@ -29,8 +29,9 @@ from ragopt.stages.cache.similar import Candidate, SimilarQuestions
 from ragopt.state.labels import Label
 from ragopt.telemetry import Trace
 
-# Of what a request may wait for Redis in all: before the answer, and after it.
-LOOK_SHARE, PUT_SHARE = 0.6, 0.4
+# Of what a request may wait for Redis in all: before the answer, and after it, where keeping it goes on without it.
+LOOK_SHARE, PUT_SHARE = 0.8, 0.2
+KEPT_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class ResponseCache:
     shadow_share: float = 0.02
     drawn: Callable[[], float] = random.random
     learning: Learning = field(default_factory=Learning)
+    keeping: set[asyncio.Task[None]] = field(default_factory=set)
 
     def entry(self, question: Question, standalone: str) -> str:
         """Return the id of the entry that an answer to this question has."""
@@ -119,22 +121,16 @@ class ResponseCache:
     async def put(self, prepared: Prepared, answer: Answer) -> None:
         """Keep a fresh answer if it is worth keeping and its passages are live, and learn from it.
 
-        What is learned is learned beside the request.
+        What is learned is learned beside the request, and what takes long to keep is kept beside it.
         """
-        question, standalone = prepared.question, prepared.context.standalone_question
-        asked = self._asked(question, standalone, share=PUT_SHARE)
+        question = prepared.question
+        asked = self._asked(question, prepared.context.standalone_question, share=PUT_SHARE)
         self._learn(asked, prepared, answer)
-        if question.cache not in ("on", "write_only") or not is_worth_keeping(answer):
-            return
-        with suppress(Skipped, IndexingError):
-            held = await self._held(asked, prepared.context)
-            if held is None:
-                return
-            entry = Entry(asked.key, standalone, answer, held, self.entries.now())
-            gone = await self.entries.put(entry, allowance=asked.allowance)
-            if gone is not None and self.similar is not None:
-                encoded = await self._encoding(standalone, prepared.encoded)
-                await self.similar.keep(asked.key, encoded, gone=gone)
+        if question.cache in ("on", "write_only") and is_worth_keeping(answer):
+            task = asyncio.create_task(self._keep(replace(asked, allowance=Allowance(KEPT_WITHIN_S)), prepared, answer))
+            self.keeping.add(task)
+            task.add_done_callback(self.keeping.discard)
+            await asyncio.wait({task}, timeout=asked.allowance.left_s)
 
     async def clear(self, tenant: str, collection: str | None = None) -> int:
         """Forget what a tenant was answered, in one collection if it is given; return how many answers that were.
@@ -159,6 +155,7 @@ class ResponseCache:
     async def close(self) -> None:
         """End what runs in the background; the clients are the caller's to close, afterwards."""
         await self.learning.close()
+        await asyncio.gather(*self.keeping, return_exceptions=True)  # a second at most
         if self.similar is not None:
             await self.similar.close()
 
@@ -195,6 +192,9 @@ class ResponseCache:
 
     async def _found(self, asked: Asked, entry: Entry, outcome: CacheOutcome, *, now: Revision) -> Found | None:
         """Return how an entry stands now; None, and it is forgotten, where a source of it has changed."""
+        if entry.revision.generation > now.generation:
+            # Committed after `now` was read, and looked at by somebody else since.
+            now = await self.sources.revision(*asked.scope)
         stands = await standing(self.sources, asked.question, entry.answer.context, held=entry.revision, now=now)
         place = Place.of(entry.key)
         if stands == "dead":
@@ -247,6 +247,17 @@ class ResponseCache:
 
     async def _encoding(self, standalone: str, encoded: EncodedQuestion | None) -> EncodedQuestion:
         return await self.embed(standalone) if encoded is None else encoded
+
+    async def _keep(self, asked: Asked, prepared: Prepared, answer: Answer) -> None:
+        with suppress(Skipped, IndexingError):
+            held = await self._held(asked, prepared.context)
+            if held is None:
+                return
+            entry = Entry(asked.key, asked.standalone, answer, held, self.entries.now())
+            gone = await self.entries.put(entry, allowance=asked.allowance)
+            if gone is not None and self.similar is not None:
+                encoded = await self._encoding(asked.standalone, prepared.encoded)
+                await self.similar.keep(asked.key, encoded, gone=gone)
 
     async def _held(self, asked: Asked, context: Context) -> Revision | None:
         """Return the revision that an answer over `context` holds for; None if a source has changed meanwhile."""

@@ -7,15 +7,17 @@ that what was popular once does not stay for ever. Source: Arlitt, Cherkasova, D
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ragopt.stages.cache.entry import Entry, entry_from_json, entry_to_json
+from ragopt.stages.cache.entry import Entry, entry_adapter, entry_from_json, entry_to_json
 from ragopt.stages.cache.guard import Allowance, Guard
 from ragopt.stages.cache.key import EntryKey
 from ragopt.state.access import as_bytes, redis_errors, redis_key
@@ -118,6 +120,12 @@ class RedisEntries:
         self._limits = limits
         self.now = now
         self.guard = Guard(RedisError, OSError, timeout_s=limits.timeout_s, pause_s=limits.pause_s, clock=now)
+
+    async def warm(self) -> None:
+        """Connect, and build what reads entries: the first request has no time for either. Redis may be down."""
+        await asyncio.to_thread(entry_adapter)
+        with suppress(RedisError, OSError):
+            await self._redis.get(AGE)
 
     async def get(self, place: Place, key: EntryKey, *, allowance: Allowance) -> Entry | None:
         """Return the entry of a place if `key` may have it, counted as a use; None if there is none.

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 # A timeout that fires so much too late says that this process was busy, not that what it waited for is down.
 LATE, LATE_S = 1.5, 0.01
+# So many in a row that were late make a failure: one is what a busy machine does to anything.
+LATE_IN_A_ROW = 2
 
 
 class Skipped(Exception):
@@ -28,7 +30,8 @@ class Allowance:
 class Guard:
     """Stands before something optional. failures: what it raises when it is down. `clock` counts seconds.
 
-    One request waits for it at most `timeout_s` in all; after a failure nobody waits for `pause_s`.
+    One request waits for it at most `timeout_s` in all; after a failure, or two uses in a row that were late, nobody
+    waits for `pause_s`.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Guard:
         self._pause_s = pause_s
         self._clock = clock
         self._failed_at: float | None = None
+        self._late = 0
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     def allowance(self, *, share: float = 1.0) -> Allowance:
@@ -72,14 +76,20 @@ class Guard:
             if not task.done():
                 self._abandon(task)
         if not task.done():
-            if time.monotonic() - began_s < LATE * limit_s + LATE_S:
-                self._failed_at = self._clock()
+            self._late += time.monotonic() - began_s < LATE * limit_s + LATE_S
+            if self._late >= LATE_IN_A_ROW:
+                self._failed()
             raise Skipped
         try:
-            return task.result()
+            result = task.result()
         except self._failures as error:
-            self._failed_at = self._clock()
+            self._failed()
             raise Skipped from error
+        self._late = 0
+        return result
+
+    def _failed(self) -> None:
+        self._failed_at, self._late = self._clock(), 0
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
         self._abandoned.add(task)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from dataclasses import replace
 from decimal import Decimal
 
@@ -17,7 +16,7 @@ from indexes.records import LiveChunk, Revision
 from ragopt.domain import Answer, CacheMode, CacheOutcome, Passage, Question, Usage
 from ragopt.ports import AnswerCache
 from ragopt.results import Kept
-from ragopt.stages.cache.answer_cache import ResponseCache
+from ragopt.stages.cache.answer_cache import LOOK_SHARE, PUT_SHARE, ResponseCache
 from ragopt.stages.cache.entries import USES, EntryLimits
 from ragopt.stages.cache.freshness import is_as_it_was
 from ragopt.state.redis_server import EmbeddedRedis
@@ -133,6 +132,23 @@ def test_an_answer_dies_with_its_sources(redis_url: str, now: Revision, chunk: L
         found = await looked(cache)
         assert (found.answer, found.doubtful) == (None, None)
         assert await redis.zcard(USES) == 0
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_commit_between_both_reads_kills_nothing(redis_url: str) -> None:
+    """The entry was found to hold for a generation that came after this request had read its own."""
+
+    class Moving(FixedSources):
+        reads = 0
+
+        async def revision(self, tenant: str, collection: str) -> Revision:
+            self.reads += 1
+            return self.now if self.reads > 1 else Revision("one", 6)
+
+    async def scenario(redis: Redis) -> None:
+        await keep(cache_over(redis))
+        assert await hit(cache_over(redis, sources=Moving())) is not None
 
     with_redis(redis_url, scenario)
 
@@ -263,7 +279,7 @@ def test_a_redis_killed_between_lookup_and_store_is_no_trouble(own_redis: Embedd
 
 
 def test_a_paused_redis_costs_a_request_fifty_milliseconds_in_all(own_redis: EmbeddedRedis) -> None:
-    """Looking takes at most three fifths of that, keeping the rest; then it is left alone, and used again later."""
+    """Looking and waiting for the answer to be kept; two requests later it is left alone, and used again afterwards."""
 
     async def scenario(redis: Redis) -> None:
         clock = Clock()
@@ -272,15 +288,14 @@ def test_a_paused_redis_costs_a_request_fifty_milliseconds_in_all(own_redis: Emb
         await keep(patient)
         os.kill(own_redis.pid, signal.SIGSTOP)
         try:
-            shares = [cache.entries.guard.allowance(share=share).left_s for share in (0.6, 0.4)]
+            shares = [cache.entries.guard.allowance(share=share).left_s for share in (LOOK_SHARE, PUT_SHARE)]
             assert sum(shares) == pytest.approx(0.05)
-            # The client itself would wait 5 s: only the cache's own limit makes this a miss.
-            assert await hit(cache) is None
-            started = time.perf_counter()
-            for _ in range(20):
-                await hit(cache)
-            left_alone = time.perf_counter() - started < 20 * 0.03 or cache.entries.guard.usable
-            assert left_alone
+            # The client itself would wait 5 s. A machine that is busy may make a timeout late, which is no failure.
+            for _ in range(50):
+                assert await hit(cache) is None
+                if not cache.entries.guard.usable:
+                    break
+            assert not cache.entries.guard.usable
         finally:
             os.kill(own_redis.pid, signal.SIGCONT)
         assert await hit(patient) is not None
@@ -289,6 +304,21 @@ def test_a_paused_redis_costs_a_request_fifty_milliseconds_in_all(own_redis: Emb
             if await hit(cache) is not None:
                 return
         raise AssertionError("the cache was never used again")
+
+    with_redis(own_redis.url, scenario)
+
+
+def test_an_answer_is_kept_although_redis_is_slow_for_a_moment(own_redis: EmbeddedRedis) -> None:
+    """The request does not wait for it."""
+
+    async def scenario(redis: Redis) -> None:
+        cache = cache_over(redis, limits=EntryLimits(ttl_s=60))
+        await redis.get("anything")
+        os.kill(own_redis.pid, signal.SIGSTOP)
+        await keep(cache)
+        os.kill(own_redis.pid, signal.SIGCONT)
+        await asyncio.gather(*cache.keeping)
+        assert await hit(cache_over(redis)) is not None
 
     with_redis(own_redis.url, scenario)
 
