@@ -138,17 +138,25 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
 
 async def started(settings: Settings, stack: AsyncExitStack) -> tuple[str, LocalModels]:
-    """Return Redis's URL and the local models, closed with the stack; what takes long, side by side."""
-    redis_url, embedder, judge, verifier, claims, _ = await asyncio.gather(
+    """Return Redis's URL and the local models, closed with the stack; Redis starts beside the models."""
+    redis_url, models, _ = await asyncio.gather(
         redis_address(settings, stack),
-        loaded_embedder(settings, stack),
-        loaded_judge(settings, stack),
-        loaded_verifier(settings, stack),
-        loaded_claim_judge(stack),
+        loaded_models(settings, stack),
         # Their first use would hold up an answer.
         asyncio.gather(asyncio.to_thread(count_tokens, ""), asyncio.to_thread(load_table)),
     )
-    return redis_url, LocalModels(embedder, reranker=judge, verifier=verifier, claims=claims)
+    return redis_url, models
+
+
+async def loaded_models(settings: Settings, stack: AsyncExitStack) -> LocalModels:
+    """Return the local models, closed with the stack: one after the other.
+
+    Side by side, the embedder sets numpy's threads while another model computes, and now and then both wait for ever.
+    """
+    embedder = await loaded_embedder(settings, stack)
+    reranker = await loaded_judge(settings, stack)
+    verifier = await loaded_verifier(settings, stack)
+    return LocalModels(embedder, reranker=reranker, verifier=verifier, claims=await loaded_claim_judge(stack))
 
 
 def opened_models(settings: Settings, stack: AsyncExitStack) -> list[Deployment]:
