@@ -87,16 +87,18 @@ def test_answer_quotes_the_document(service: Running) -> None:
 
 
 def test_second_answer_comes_from_the_cache(service: Running) -> None:
-    """The same question again is a hit, and one that a new document could change is not."""
+    """The same question again is soon a hit, and one that a new document could change is not."""
     with service.client() as client:
         asked = {**QUESTION, "collection": "cached"}
         document = {"id": "a", "text": HANDBOOK}
         client.post("/ingest", json={"documents": [document], "collection": "cached"})
-        statuses = [client.post("/answer", json=asked).json()["cache"]["status"] for _ in range(2)]
+        first = client.post("/answer", json=asked).json()["cache"]["status"]
+        # A busy machine keeps an answer beside the request, and may be too late to look for it.
+        eventually(lambda: client.post("/answer", json=asked).json()["cache"]["status"] == "hit")
         changed = {"id": "a", "text": HANDBOOK.replace("27", "31")}
         client.post("/ingest", json={"documents": [changed], "collection": "cached"})
         after = client.post("/answer", json=asked).json()
-    assert statuses == ["miss", "hit"]
+    assert first == "miss"
     assert "31" in after["answer"]
 
 

@@ -109,7 +109,7 @@ def test_an_index_is_built_once_for_settings_that_share_it(tmp_path: Path) -> No
 
     async def generation_with(top_k: str) -> int:
         async with ingested(dataset, overrides={"top_k": top_k}, root=tmp_path) as corpus:
-            return await corpus.pipeline.generation(TENANT, dataset.name)
+            return await corpus.library.generation(TENANT, dataset.name)
 
     assert asyncio.run(generation_with("5")) == asyncio.run(generation_with("50"))
     assert len(list(tmp_path.glob("topics-*"))) == 1
