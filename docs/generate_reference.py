@@ -107,7 +107,7 @@ The table `[baseline]` of `ragopt.toml` takes these fields. See [Costs](costs.md
 TARGETS_TEXT = """\
 ## Target fields
 
-The table `[targets]` of `ragopt.toml` takes these fields. See [Costs](costs.md).
+The table `[targets]` of `ragopt.toml` takes these fields. See [Targets](targets.md).
 """
 
 ROUTING_TEXT = """\
@@ -197,6 +197,7 @@ command prints what a program can read.
 | `python -m eval fit-support --data DIR --out DIR` | train the judge of claims and fit its calibration |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
+| `python -m eval report --since 7d [--tenant T] [--url U] [--json]` | the gap to each target, largest first |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval freshness [--operations N]` | change documents under the response cache; exit 1 if it is ever stale |

@@ -1,8 +1,9 @@
-"""`report`: one HTML page from saved results."""
+"""`report`: one HTML page from saved results, or how a service stands against its targets."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,18 +14,27 @@ from eval.errors import SavedError
 
 def add_to(commands: Commands) -> None:
     """Add `report`."""
-    summary = "one HTML page with tables and plots from saved results"
+    summary = "one HTML page with tables and plots from saved results; with --since: a service against its targets"
     command = commands.add_parser("report", help=summary, description=summary)
-    command.epilog = "example: python -m eval report results.jsonl --out report.html"
+    command.epilog = "example: python -m eval report --since 7d"
     command.add_argument(
         "files", type=Path, nargs="*", metavar="FILE", help="from --save or --json; none: standard input"
     )
     command.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    command.add_argument(
+        "--since", metavar="DATE|7d", help="print what the ledger says of these days: gaps to [targets], techniques"
+    )
+    command.add_argument("--tenant", default="default", metavar="T", help="whose answers; default: default")
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="of the service; default: as the settings say")
+    command.add_argument("--url", metavar="URL", help="a service elsewhere; its admin key is read from RAGOPT_API_KEY")
+    command.add_argument("--json", action="store_true", help="with --since: one JSON object, as GET /stats gives it")
     command.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the page; print where it is."""
+    """Write the page and print where it is, or print how a service stands."""
+    if arguments.since:
+        return stand(arguments)
     from eval.page.document import page
     from eval.saved import read_saved, results_of
 
@@ -39,3 +49,21 @@ def run(arguments: argparse.Namespace) -> int:
     write_text(arguments.out, page(results))
     print(arguments.out)
     return 0
+
+
+def stand(arguments: argparse.Namespace) -> int:
+    """Print the gap to each target and what each technique saved; return 1 if a target is missed."""
+    from datetime import UTC, datetime
+
+    from eval.standing import days_since, missed, standing_at, standing_here, standing_text
+    from ragopt.cli.remote import service_at
+    from ragopt.config import load_settings
+
+    settings = load_settings(data_dir=arguments.data_dir)
+    days = days_since(arguments.since, today=datetime.now(UTC).date())
+    if arguments.url:
+        standing = standing_at(service_at(arguments.url, settings), days)
+    else:
+        standing = standing_here(settings, arguments.tenant, days)
+    print(json.dumps(standing, ensure_ascii=False) if arguments.json else standing_text(standing))
+    return 1 if missed(standing) else 0

@@ -264,12 +264,14 @@ async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     trace.answered(whole, asked.question.labels)
     line = audit.answered(whole, asked.question, request_id=trace.request_id, fallbacks=sorted(trace.fallbacks))
     shared.service.audit.record(line)
-    shared.service.accounts.ledger.answered(row_of(whole, asked.question, at=time.time()))
+    latency_ms = trace.timings_ms()["total"]
+    row = row_of(whole, asked.question, at=time.time(), latency_ms=latency_ms)
+    shared.service.accounts.ledger.answered(row)
     shared.service.accounts.costs.saw(asked.question.tenant)
     shared.service.feedback.given(whole, asked.question)
     if asked.assignment is not None:
         names = asked.assignment.experiment.name, asked.assignment.variant.name
-        losses = losses_of(whole, latency_ms=asked.trace.timings_ms()["total"])
+        losses = losses_of(whole, latency_ms=latency_ms)
         shared.service.experiments.saw(*names, answer_id=whole.id, losses=losses)
     settle_rate(shared.service.rates, asked.question.key_id, whole.usage, taken=asked.tokens_taken)
     await remember(whole, asked, shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +13,7 @@ from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import CacheCleared, FeedbackOut, FeedbackRequest, ProblemOut
 from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
+from ragopt.money.ledger import RatingRow
 from ragopt.state.feedback import Rating
 
 router = APIRouter(
@@ -30,6 +32,7 @@ async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller)
     given = await service.feedback.rate(caller.tenant, body.answer_id, rating=rating, comment=body.comment)
     if rating == "down":
         await service.cache.disliked(caller.tenant, given.collection, given.entry, score=given.score)
+    service.accounts.ledger.rated(RatingRow(body.answer_id, time.time(), caller.tenant, rating == "up"))
     await service.experiments.rated(body.answer_id, liked=rating == "up")
     return JSONResponse({"answer_id": body.answer_id, "rating": rating})
 

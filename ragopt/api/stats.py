@@ -1,13 +1,15 @@
-"""GET /stats: what the caller's tenant spent and saved."""
+"""GET /stats: what the caller's tenant spent and saved, and how far it is from its targets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import Field
 
 from ragopt.api.fields import Money
 from ragopt.api.rendering import Json, money
@@ -17,6 +19,9 @@ from ragopt.api.security import BEARER, AdminCaller, KeyedRoute
 from ragopt.domain import Technique
 from ragopt.money.drift import DAYS_BEFORE, Alarm, alarms
 from ragopt.money.stats import Stats, Sums, last_days, stats_of
+from ragopt.money.targets import Aim, Paying, TechniquePay, gaps, paying
+from ragopt.settings.money import TargetSettings
+from ragopt.state.ledger import DaySums
 
 MAX_DAYS = 366
 
@@ -57,6 +62,40 @@ class AlarmOut(Wire):
     limit_usd: Money
 
 
+class QualityOut(Wire):
+    """What the answers were worth: judged claims and those of them that passages carry, ratings, and times."""
+
+    abstained: int
+    claims: int
+    supported: int
+    rated: int
+    liked: int
+    timed: int
+    p50_ms: Annotated[float | None, Field(description="of the timed answers, at most a tenth too long")]
+    p95_ms: float | None
+
+
+class GapOut(Wire):
+    """A target of `[targets]` and what was reached; null where too few answers were given to judge."""
+
+    name: Aim
+    target: float
+    reached: float | None
+    gap: Annotated[float | None, Field(description="how far beyond what is allowed, as a share of it; met: 0 or less")]
+    met: bool | None
+    n: Annotated[int, Field(description="answers, claims or ratings that were judged")]
+
+
+class TechniqueOut(Wire):
+    """What a technique saved, in all and for 1,000 answers of the earlier and the later half of the days."""
+
+    name: Technique
+    saved_usd: Money
+    earlier_usd: Money | None
+    later_usd: Money | None
+    verdict: Paying
+
+
 class StatsResponse(Wire):
     """What the tenant spent and saved in the last days, today included."""
 
@@ -69,6 +108,9 @@ class StatsResponse(Wire):
     by_feature: dict[str, SumsOut]
     by_technique: dict[Technique, Money]
     by_day: list[DayOut]
+    quality: QualityOut
+    targets: Annotated[list[GapOut], Field(description="the largest gap first")]
+    techniques: Annotated[list[TechniqueOut], Field(description="what saved the most first")]
     alarms: list[AlarmOut]
     lost_writes: int
 
@@ -78,17 +120,22 @@ async def stats(request: Request, caller: AdminCaller, days: Annotated[int, Quer
     """Return what was spent and saved by model, user, team, feature, technique and day; needs the scope `admin`."""
     service = running(request).service
     read = await service.accounts.ledger.days(caller.tenant, last_days(datetime.now(UTC).date(), days + DAYS_BEFORE))
+    standing = standing_json(read, service.settings.targets, tenant=caller.tenant, days=days)
+    return JSONResponse({**standing, "lost_writes": service.accounts.ledger.lost})
+
+
+def standing_json(read: Sequence[DaySums], targets: TargetSettings, *, tenant: str, days: int) -> Json:
+    """Return how a tenant stands after its last `days`; what was read goes further back, for the alarms to compare."""
     asked = read[-days:]
-    found = alarms(read, service.settings.targets, since=asked[0].day)
-    return JSONResponse(
-        {
-            "tenant": caller.tenant,
-            "days": days,
-            **stats_json(stats_of(asked)),
-            "alarms": [alarm_json(alarm) for alarm in found],
-            "lost_writes": service.accounts.ledger.lost,
-        }
-    )
+    report = stats_of(asked)
+    return {
+        "tenant": tenant,
+        "days": days,
+        **stats_json(report),
+        "targets": [{**asdict(gap), "met": gap.met} for gap in gaps(report, targets)],
+        "techniques": [pay_json(pay) for pay in paying(asked)],
+        "alarms": [alarm_json(alarm) for alarm in alarms(read, targets, since=asked[0].day)],
+    }
 
 
 def stats_json(report: Stats) -> Json:
@@ -98,6 +145,7 @@ def stats_json(report: Stats) -> Json:
         **{f"by_{dimension}": named_json(names) for dimension, names in report.by.items()},
         "by_technique": {name: money(amount) for name, amount in report.by_technique.items()},
         "by_day": [{"day": day.isoformat(), **total_json(sums)} for day, sums in report.by_day],
+        "quality": asdict(report.quality),
     }
 
 
@@ -123,6 +171,17 @@ def total_json(sums: Sums) -> Json:
         **sums_json(sums),
         "answers_without_savings": sums.answers_without_savings,
         "baseline_usd": money(sums.baseline_usd),
+    }
+
+
+def pay_json(pay: TechniquePay) -> Json:
+    """Return what one technique saved, and whether it still pays."""
+    return {
+        "name": pay.name,
+        "saved_usd": money(pay.saved_usd),
+        "earlier_usd": money(pay.earlier_usd),
+        "later_usd": money(pay.later_usd),
+        "verdict": pay.verdict,
     }
 
 

@@ -93,7 +93,8 @@ async def answered(service: Service, asked: Question, *, quiet: bool) -> Mapping
             if isinstance(event, TextReleased) and not quiet:
                 stream(event.text)
             elif isinstance(event, Finished):
-                service.accounts.ledger.answered(row_of(event.answer, asked, at=time.time()))
+                took_ms = trace.timings_ms()["total"]
+                service.accounts.ledger.answered(row_of(event.answer, asked, at=time.time(), latency_ms=took_ms))
                 service.audit.record(told(event.answer, asked, fallbacks=sorted(trace.fallbacks)))
                 return answer_json(event.answer, conversation_id=None, trace=trace)
     raise RagoptError("the pipeline ended without an answer")

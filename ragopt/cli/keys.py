@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from ragopt.audit.events import LOCAL, Act, Actor, AuditEvent
@@ -14,10 +12,9 @@ from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
 from ragopt.domain import TIER_RANK
 from ragopt.errors import NotFound
-from ragopt.state.keys import ApiKey, KeyStore, Pins
-from ragopt.state.redis_server import connect
-from ragopt.wiring import STATE_TIMEOUT_S, redis_address
+from ragopt.state.keys import ApiKey, Pins
 from ragopt.wiring.auditing import audit_file
+from ragopt.wiring.books import opened_keys
 
 EXAMPLE = "ragopt keys create --tenant acme --name website --scopes query"
 
@@ -57,15 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     actions = {"create": create, "list": listed, "revoke": revoke}
     asyncio.run(actions[arguments.action](settings, arguments))
     return 0
-
-
-@asynccontextmanager
-async def opened_keys(settings: Settings) -> AsyncIterator[KeyStore]:
-    """Yield the keys in the Redis that a service of these settings uses."""
-    async with AsyncExitStack() as stack:
-        redis = connect(await redis_address(settings, stack), timeout_s=STATE_TIMEOUT_S)
-        stack.push_async_callback(redis.aclose)
-        yield KeyStore(redis, bootstrap=None)
 
 
 async def create(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from ragopt.domain import TECHNIQUES, Answer, Outcome, Question, Savings, Tier, 
 NANO = Decimal(1_000_000_000)
 LABELS = ("user", "team", "feature")
 TOTAL = "total"
+# Times are counted by steps of a tenth: what a percentile is said to be is at most that much too long.
+LATENCY = "latency_ms"
+LATENCY_STEP = 1.1
 
 # What is added up: a dimension, a name in it, a measure, and by how much; money in whole nano-USD.
 Addend: TypeAlias = tuple[str, str, str, int]
@@ -94,19 +98,32 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One answer and what it saved; model: the configured name that answered. at: Unix seconds."""
+    """One answer and what it saved; model: the configured name that answered. at: Unix seconds.
+
+    claims, supported: how many were judged, and how many of those the passages carry. latency_ms: the whole time of
+    the request in the service; None where nobody waited, as in a batch.
+    """
 
     id: str
     at: float
     payer: Payer
     model: str
     savings: Savings | None
+    abstained: bool = False
+    claims: int = 0
+    supported: int = 0
+    latency_ms: float | None = None
 
     def addends(self) -> Iterator[Addend]:
         """Yield what the answer adds to its day's sums; the parts of what it saved sum to the whole."""
         places = (*dimensions(self.payer), ("model", self.model))
         for dimension, name in places:
             yield dimension, name, "answers", 1
+        yield TOTAL, "", "abstained", int(self.abstained)
+        yield TOTAL, "", "claims", self.claims
+        yield TOTAL, "", "supported", self.supported
+        if self.latency_ms is not None:
+            yield LATENCY, str(latency_bound_ms(self.latency_ms)), "answers", 1
         if self.savings is None:
             yield TOTAL, "", "answers_without_savings", 1
             return
@@ -118,14 +135,46 @@ class AnswerRow:
         yield TOTAL, "", "baseline", rounded_nano(self.savings.baseline_cost_usd)
 
 
+@dataclass(frozen=True, slots=True)
+class RatingRow:
+    """What a caller said of one answer. at: Unix seconds."""
+
+    answer_id: str
+    at: float
+    tenant: str
+    liked: bool
+
+    def addends(self) -> Iterator[Addend]:
+        """Yield what the rating adds to its day's sums."""
+        yield TOTAL, "", "rated", 1
+        yield TOTAL, "", "liked", int(self.liked)
+
+
 def payer_of(question: Question) -> Payer:
     """Return whom the question's cost is counted to."""
     return Payer(question.tenant, question.key_id, dict(question.labels), question.collection)
 
 
-def row_of(answer: Answer, question: Question, *, at: float) -> AnswerRow:
-    """Return the row of an answer that was given at a Unix time."""
-    return AnswerRow(answer.id, at, payer_of(question), answer.route.model, answer.savings)
+def row_of(answer: Answer, question: Question, *, at: float, latency_ms: float | None = None) -> AnswerRow:
+    """Return the row of an answer that was given at a Unix time; claims that nothing judged are not in it."""
+    judged = [claim.support for claim in answer.claims if claim.support != "unchecked"]
+    return AnswerRow(
+        answer.id,
+        at,
+        payer_of(question),
+        answer.route.model,
+        answer.savings,
+        abstained=answer.abstained,
+        claims=len(judged),
+        supported=judged.count("supported"),
+        latency_ms=latency_ms,
+    )
+
+
+def latency_bound_ms(latency_ms: float) -> int:
+    """Return the upper end of the step that a time falls into, in whole milliseconds, at least 1."""
+    steps = math.ceil(math.log(max(latency_ms, 1.0), LATENCY_STEP) - 1e-9)
+    return math.ceil(LATENCY_STEP**steps - 1e-9)
 
 
 def dimensions(payer: Payer) -> Iterator[tuple[str, str]]:

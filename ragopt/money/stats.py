@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ragopt.domain import TECHNIQUES
-from ragopt.money.ledger import TOTAL, usd
+from ragopt.domain import TECHNIQUES, Technique
+from ragopt.money.ledger import LATENCY, TOTAL, usd
 from ragopt.state.ledger import DaySums
 
 
@@ -27,6 +27,24 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """What the answers were worth and how long they took.
+
+    claims: that were judged; supported: of those. rated: answers of which a caller said something; liked: of those.
+    timed: answers whose time is known; p50_ms, p95_ms: of those, None without any, at most a tenth too long.
+    """
+
+    abstained: int = 0
+    claims: int = 0
+    supported: int = 0
+    rated: int = 0
+    liked: int = 0
+    timed: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Sums over some days: in all, by model and by label, what each technique saved, and day by day, oldest first.
 
@@ -35,8 +53,9 @@ class Stats:
 
     total: Sums
     by: Mapping[str, Mapping[str, Sums]]
-    by_technique: Mapping[str, Decimal]
+    by_technique: Mapping[Technique, Decimal]
     by_day: Sequence[tuple[date, Sums]]
+    quality: Quality = Quality()
 
 
 def last_days(today: date, count: int) -> list[date]:
@@ -47,16 +66,52 @@ def last_days(today: date, count: int) -> list[date]:
 def stats_of(days: Sequence[DaySums]) -> Stats:
     """Return the report of these days, which are in order."""
     added = {dimension: summed(days, dimension) for dimension in (TOTAL, "model", "user", "team", "feature")}
-    techniques = summed(days, "technique")
     return Stats(
         total=sums(added.pop(TOTAL).get("", {})),
         by={
             dimension: {name: sums(measures) for name, measures in sorted(names.items())}
             for dimension, names in added.items()
         },
-        by_technique={name: usd(techniques.get(name, {}).get("saved", 0)) for name in TECHNIQUES},
+        by_technique=saved_by(days),
         by_day=[(day.day, sums(day.sums.get(TOTAL, {}).get("", {}))) for day in days],
+        quality=quality_of(days),
     )
+
+
+def quality_of(days: Sequence[DaySums]) -> Quality:
+    """Return what the answers of these days were worth together."""
+    total = summed(days, TOTAL).get("", {})
+    steps = sorted((int(bound), step["answers"]) for bound, step in summed(days, LATENCY).items() if bound)
+    return Quality(
+        abstained=total.get("abstained", 0),
+        claims=total.get("claims", 0),
+        supported=total.get("supported", 0),
+        rated=total.get("rated", 0),
+        liked=total.get("liked", 0),
+        timed=sum(count for _, count in steps),
+        p50_ms=percentile_ms(steps, 0.5),
+        p95_ms=percentile_ms(steps, 0.95),
+    )
+
+
+def percentile_ms(steps: Sequence[tuple[int, int]], share: float) -> float | None:
+    """Return the upper end of the step within which this share of the answers was given, None for none.
+
+    steps: upper ends in milliseconds, ascending, each with its answers.
+    """
+    needed = share * sum(count for _, count in steps)
+    seen = 0
+    for bound_ms, count in steps:
+        seen += count
+        if seen >= needed:
+            return float(bound_ms)
+    return None
+
+
+def saved_by(days: Sequence[DaySums]) -> dict[Technique, Decimal]:
+    """Return what each technique saved in USD."""
+    added = summed(days, "technique")
+    return {name: usd(added.get(name, {}).get("saved", 0)) for name in TECHNIQUES}
 
 
 def summed(days: Sequence[DaySums], dimension: str) -> dict[str, dict[str, int]]:

@@ -47,13 +47,28 @@ class BaselineSettings(BaseModel):
 
 
 class TargetSettings(BaseModel):
-    """`[targets]`: what the operator aims at; beyond a target there is an alarm."""
+    """`[targets]`: what the operator aims at; a target that is unset is not judged."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     cost_per_answer_usd: Decimal | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="alarm where a day's answers cost more on average"
+        default=None, gt=0, allow_inf_nan=False, description="most that an answer costs on average; alarm beyond it"
+    )
+    saved_share: float | None = Field(
+        default=None, ge=0, lt=1, description="least share of the baseline's cost that is saved"
+    )
+    latency_p95_ms: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="most milliseconds for 95 of 100 answers"
+    )
+    supported_share: float | None = Field(
+        default=None, ge=0, lt=1, description="least share of judged claims that their passages carry"
+    )
+    answered_share: float | None = Field(
+        default=None, ge=0, lt=1, description="least share of questions that are answered and not abstained from"
+    )
+    liked_share: float | None = Field(
+        default=None, ge=0, lt=1, description="least share of rated answers that are rated up"
     )
     cost_drift: Decimal = Field(
         default=Decimal("1.5"), gt=1, allow_inf_nan=False, description="alarm over this many times the median day"
     )
-    min_answers: int = Field(default=20, ge=1, description="days with fewer answers are not judged")
+    min_answers: int = Field(default=20, ge=1, description="what rests on fewer answers is not judged")

@@ -10,7 +10,7 @@ from datetime import date
 
 from redis.asyncio import Redis
 
-from ragopt.money.ledger import Addend, AnswerRow, LedgerRow, day_of
+from ragopt.money.ledger import Addend, AnswerRow, LedgerRow, RatingRow, day_of
 from ragopt.state.access import as_bytes, redis_errors, redis_key
 from ragopt.state.outbox import Outbox, Write
 
@@ -20,6 +20,8 @@ DAY_TTL_S = 400 * 86_400
 # How long a row whose reply was lost may be written again without counting twice; those of a batch are written again
 # by the process that goes on with it, whenever that starts.
 SEEN_TTL_S, SEEN_BATCH_TTL_S = 7_200, 3 * 86_400
+# As long as an answer can be rated.
+SEEN_RATING_TTL_S = 8 * 86_400
 # Names are the callers' choice: beyond this many sums a day, new names are added up under "".
 MAX_SUMS = 20_000
 ROWS = redis_key("ledger")
@@ -69,11 +71,17 @@ class Ledger:
 
     def append(self, row: LedgerRow) -> None:
         """Write one model call down, once however often it is appended."""
-        self._put(f"call:{row.id}", row, text=row.to_json(), seen_s=SEEN_BATCH_TTL_S if row.batch else SEEN_TTL_S)
+        seen_s = SEEN_BATCH_TTL_S if row.batch else SEEN_TTL_S
+        self._put(f"call:{row.id}", row.addends(), at=(row.payer.tenant, row.at), text=row.to_json(), seen_s=seen_s)
 
     def answered(self, row: AnswerRow, *, batch: bool = False) -> None:
         """Write one answer down, once however often; batch: it may be written again days later."""
-        self._put(f"answer:{row.id}", row, text="", seen_s=SEEN_BATCH_TTL_S if batch else SEEN_TTL_S)
+        seen_s = SEEN_BATCH_TTL_S if batch else SEEN_TTL_S
+        self._put(f"answer:{row.id}", row.addends(), at=(row.payer.tenant, row.at), text="", seen_s=seen_s)
+
+    def rated(self, row: RatingRow) -> None:
+        """Count a rating: the first one of an answer, whatever is said of it later."""
+        self._put(f"rating:{row.answer_id}", row.addends(), at=(row.tenant, row.at), text="", seen_s=SEEN_RATING_TTL_S)
 
     async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
         """Return the tenant's sums of these days, in their order. Raises: `StateUnavailable`."""
@@ -90,9 +98,11 @@ class Ledger:
             stored = await self._redis.xrevrange(ROWS, count=limit) or []
         return [json.loads(fields[b"row"]) for _, fields in stored if fields]
 
-    def _put(self, mark: str, row: LedgerRow | AnswerRow, *, text: str, seen_s: int) -> None:
-        keys = (redis_key("ledger-seen", mark), ROWS, day_key(row.payer.tenant, day_of(row.at)))
-        sums = [part for addend in added(row.addends()) for part in sum_args(addend)]
+    def _put(self, mark: str, addends: Iterable[Addend], *, at: tuple[str, float], text: str, seen_s: int) -> None:
+        """Write a row and its sums; at: whose they are, and when in Unix seconds."""
+        tenant, moment = at
+        keys = (redis_key("ledger-seen", mark), ROWS, day_key(tenant, day_of(moment)))
+        sums = [part for addend in added(addends) for part in sum_args(addend)]
         args = (text, self._max_rows, seen_s, DAY_TTL_S, self._max_sums, *sums)
         self._outbox.put(Write(APPEND, keys, args))
 

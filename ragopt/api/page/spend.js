@@ -19,7 +19,7 @@ export async function showSpend() {
 
 function render(stats) {
   filled(view,
-    element("h1", {}, "Spend"), range(), tiles(stats.total), alarms(stats.alarms), byDay(stats.by_day), byTechnique(stats.by_technique),
+    element("h1", {}, "Spend"), range(), tiles(stats.total), alarms(stats.alarms), targets(stats.targets), byDay(stats.by_day), byTechnique(stats.by_technique),
     ...Object.entries(DIMENSIONS).map(([field, name]) => dimension(name, stats[field])),
   );
 }
@@ -47,6 +47,17 @@ function alarms(found) {
   if (!found.length) return null;
   return element("ul", { class: "alarms" }, ...found.map((alarm) => element("li", { class: "warning" },
     `${alarm.day}: an answer cost ${dollars(alarm.cost_per_answer_usd)}, over ${dollars(alarm.limit_usd)} (${alarm.kind === "cost_drift" ? "drift" : "target"})`)));
+}
+
+function targets(gaps) {
+  if (!gaps.length) return null;
+  const verdict = { true: "met", false: "missed", null: "too few answers" };
+  const rows = gaps.map((gap) => element("tr", {}, element("th", { scope: "row" }, gap.name.replaceAll("_", " ")),
+    ...[gap.target, gap.reached, gap.gap === null ? null : `${gap.gap > 0 ? "+" : ""}${Math.round(100 * gap.gap)} %`].map(
+      (value) => element("td", {}, typeof value === "number" ? String(Number(value.toPrecision(4))) : value ?? "–")),
+    element("td", { class: gap.met === false ? "warning" : "muted" }, verdict[gap.met])));
+  return element("section", {}, element("h2", {}, "Targets"),
+    element("table", {}, heads("Target", "Aim", "Reached", "Gap", ""), element("tbody", {}, ...rows)));
 }
 
 function byDay(rows) {

@@ -39,7 +39,7 @@ from ragopt.domain import (
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.judging import LossSums
-from ragopt.money.ledger import AnswerRow
+from ragopt.money.ledger import AnswerRow, RatingRow
 from ragopt.providers.health import BreakerState
 from ragopt.settings.experiments import ExperimentSettings, Loss
 from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
@@ -426,6 +426,7 @@ class FakeLedger:
     """The answers that were written down, and days to read. `failure` is what reading raises."""
 
     written: list[AnswerRow] = field(default_factory=list)
+    ratings: list[RatingRow] = field(default_factory=list)
     read: dict[tuple[str, date], DaySums] = field(default_factory=dict)
     failure: Exception | None = None
     lost: int = 0
@@ -433,6 +434,10 @@ class FakeLedger:
     def answered(self, row: AnswerRow) -> None:
         """Keep the row."""
         self.written.append(row)
+
+    def rated(self, row: RatingRow) -> None:
+        """Keep the row."""
+        self.ratings.append(row)
 
     async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
         """Return the days of the tenant."""

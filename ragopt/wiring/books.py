@@ -1,0 +1,31 @@
+"""What a service keeps in Redis, opened beside a running service or without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from ragopt.config import Settings
+from ragopt.state.accounts import Accounts, accounts_over
+from ragopt.state.keys import KeyStore
+from ragopt.state.redis_server import connect
+from ragopt.wiring.engines import redis_address
+from ragopt.wiring.service import STATE_TIMEOUT_S
+
+
+@asynccontextmanager
+async def opened_keys(settings: Settings) -> AsyncIterator[KeyStore]:
+    """Yield the keys in the Redis that a service of these settings uses; an embedded one is started if none runs."""
+    async with AsyncExitStack() as stack:
+        url = await redis_address(settings, stack)
+        yield KeyStore(await stack.enter_async_context(connect(url, timeout_s=STATE_TIMEOUT_S)), bootstrap=None)
+
+
+@asynccontextmanager
+async def opened_books(settings: Settings) -> AsyncIterator[Accounts]:
+    """Yield the books in that Redis."""
+    async with AsyncExitStack() as stack:
+        url = await redis_address(settings, stack)
+        books = accounts_over(await stack.enter_async_context(connect(url, timeout_s=STATE_TIMEOUT_S)), settings)
+        stack.push_async_callback(books.close)
+        yield books

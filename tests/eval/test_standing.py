@@ -1,0 +1,68 @@
+"""`python -m eval report --since`: a service against its targets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from eval.__main__ import main
+from eval.errors import ConfigurationError
+from eval.standing import days_since
+from ragopt.config import load_settings
+from ragopt.money.ledger import AnswerRow, Payer
+from ragopt.wiring.books import opened_books
+
+TODAY = date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(("text", "days"), [("7d", 7), ("1d", 1), ("2026-11-20", 1), ("2026-11-14", 7)])
+def test_since_is_a_number_of_days_or_a_date(text: str, days: int) -> None:
+    """Today is one of the days."""
+    assert days_since(text, today=TODAY) == days
+
+
+@pytest.mark.parametrize("text", ["0d", "400d", "2026-11-21", "yesterday", "d", "-3d"])
+def test_any_other_since_is_refused_in_words(text: str) -> None:
+    """The error says what may stand there."""
+    with pytest.raises(ConfigurationError, match=r"--since: .* is neither a date"):
+        days_since(text, today=TODAY)
+
+
+def write_answers(data_dir: Path, *, tenant: str) -> None:
+    """Write 30 answers of today into the ledger of a data dir, each of which took a second."""
+
+    async def write() -> None:
+        async with opened_books(load_settings(data_dir=data_dir)) as books:
+            for n in range(30):
+                payer = Payer(tenant, "k1", {}, "default")
+                row = AnswerRow(f"ans_{n}", time.time(), payer, "small", None, claims=2, supported=1, latency_ms=1_000)
+                books.ledger.answered(row)
+            assert await books.outbox.flush(within_s=10)
+
+    asyncio.run(write())
+
+
+def test_gaps_are_printed_the_largest_first_and_missed_ones_end_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ledger of a data dir is read without a service, of the tenant that is named; no target: exit code 0."""
+    monkeypatch.chdir(tmp_path)
+    write_answers(tmp_path / "data", tenant="acme")
+    line = ["report", "--since", "2d", "--tenant", "acme", "--data-dir", str(tmp_path / "data")]
+    assert main(line) == 0
+    assert "no target is set" in capsys.readouterr().out
+    monkeypatch.setenv("RAGOPT_TARGETS__SUPPORTED_SHARE", "0.9")
+    monkeypatch.setenv("RAGOPT_TARGETS__LATENCY_P95_MS", "2000")
+    assert main(line) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "acme, last 2 days: 30 answers, 0 model calls"
+    assert [row.split()[0] for row in shown[4:6]] == ["supported_share", "latency_p95_ms"]
+    assert [row.split()[-2] for row in shown[4:6]] == ["missed", "met"]
+    assert sum("saves nothing" in row for row in shown) == 8
+    assert main([*line, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["quality"]["supported"] == 30
