@@ -23,6 +23,7 @@ from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
+from ragopt.settings.plan import PlanSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
 
@@ -110,6 +111,13 @@ TARGETS_TEXT = """\
 The table `[targets]` of `ragopt.toml` takes these fields. See [Targets](targets.md).
 """
 
+PLAN_TEXT = """\
+## Plan fields
+
+The table `[plan]` of `ragopt.toml` takes these fields: what `ragopt plan` cannot read from the ledger. See
+[Planning](planning.md).
+"""
+
 ROUTING_TEXT = """\
 ## Routing fields
 
@@ -180,6 +188,7 @@ command prints what a program can read.
 | `ragopt keys revoke ID` | make an API key stop working |
 | `ragopt audit verify [PATH] [--known SHA256] [--partial] [--json]` | check the audit log; exit 1 if broken |
 | `ragopt audit show [PATH] [--tenant T] [--since TIME] [--act A] [--json]` | print lines of the audit log |
+| `ragopt plan [--days N] [--tenant T] [--can-wait F,…] [--json]` | say what other ways to call models would save |
 | `ragopt migrate [--data-dir D] [--json]` | copy an embedded data dir to the servers that the settings name |
 | `ragopt doctor` | say what works on this machine and what does not |
 | `ragopt config check` | print the validated settings with secrets masked |
@@ -234,6 +243,8 @@ def render() -> str:
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in EXPERIMENT_KINDS),
         TARGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
+        PLAN_TEXT,
+        table(("field", "default", "meaning"), field_rows(PlanSettings)),
         ROUTING_TEXT,
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in ROUTING_KINDS),
         LIMITS_TEXT,

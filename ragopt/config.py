@@ -42,6 +42,7 @@ from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
+from ragopt.settings.plan import PlanSettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RoutingSettings
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
         default=RewriteSettings(), description="`[rewrite]`: what makes a follow-up stand alone"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
+    plan: PlanSettings = Field(default=PlanSettings(), description="`[plan]`: what `ragopt plan` assumes")
     routing: RoutingSettings = Field(
         default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"
     )

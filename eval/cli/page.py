@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from eval.cli.arguments import Commands
@@ -53,8 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def stand(arguments: argparse.Namespace) -> int:
     """Print the gap to each target and what each technique saved; return 1 if a target is missed."""
-    from datetime import UTC, datetime
-
     from eval.standing import days_since, missed, standing_at, standing_here, standing_text
     from ragopt.cli.remote import service_at
     from ragopt.config import load_settings

@@ -24,6 +24,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "audit": "check and read the audit log",
         "doctor": "say what works on this machine and what does not",
         "config": "check the settings",
+        "plan": "say when batches, a fine-tuned model or a server of one's own would pay",
         "migrate": "copy an embedded data dir to a Qdrant server and a Redis",
     }
 )

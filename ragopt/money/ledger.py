@@ -38,7 +38,8 @@ class LedgerRow:
     """One model call that came to its end.
 
     id: of the attempt, unique. at: Unix seconds of its end. deployment: the configured name; model: the
-    provider's. usage: with its cost, None where the price is not known, and whether it is estimated.
+    provider's. usage: with its cost, None where the price is not known, and whether it is estimated. streamed:
+    whether the caller read the answer while it was written.
     price_version: which prices the cost was worked out with.
     """
 
@@ -54,6 +55,7 @@ class LedgerRow:
     price_version: str
     batch: bool
     outcome: Outcome
+    streamed: bool = False
 
     def addends(self) -> Iterator[Addend]:
         """Yield what the row adds to its day's sums."""
@@ -91,6 +93,7 @@ class LedgerRow:
                 "price_version": self.price_version,
                 "estimated": usage.estimated,
                 "batch": self.batch,
+                "streamed": self.streamed,
                 "outcome": self.outcome,
             }
         )

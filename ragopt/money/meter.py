@@ -127,6 +127,7 @@ class BudgetMeter:
                 price_version=self._prices.version(priced(deployment)),
                 batch=reservation.batch,
                 outcome=outcome,
+                streamed=question.streamed,
             )
         )
 

@@ -15,6 +15,7 @@ from ragopt.state.access import as_bytes, redis_errors, redis_key
 from ragopt.state.outbox import Outbox, Write
 
 MAX_ROWS = 100_000
+PAGE = 5_000
 # Over a year of days, for a comparison with the same month of last year.
 DAY_TTL_S = 400 * 86_400
 # How long a row whose reply was lost may be written again without counting twice; those of a batch are written again
@@ -97,6 +98,22 @@ class Ledger:
         with redis_errors():
             stored = await self._redis.xrevrange(ROWS, count=limit) or []
         return [json.loads(fields[b"row"]) for _, fields in stored if fields]
+
+    async def rows_since(self, since: float) -> tuple[list[Mapping[str, object]], float]:
+        """Return the rows of every tenant from a Unix time on, oldest first, and since when none is missing.
+
+        Older ones are gone where more calls were made than rows are kept. Raises: `StateUnavailable`.
+        """
+        found: list[Mapping[str, object]] = []
+        after = str(int(since * 1_000))
+        with redis_errors():
+            oldest = await self._redis.xrange(ROWS, count=1) or []
+            while page := await self._redis.xrange(ROWS, min=after, count=PAGE) or []:
+                found += [json.loads(fields[b"row"]) for _, fields in page if fields]
+                after = f"({as_bytes(page[-1][0] or b'+').decode()}"
+            full = await self._redis.xlen(ROWS) >= self._max_rows
+        first_s = int(as_bytes(oldest[0][0] or b"0").split(b"-")[0]) / 1_000 if oldest and full else since
+        return found, max(since, first_s)
 
     def _put(self, mark: str, addends: Iterable[Addend], *, at: tuple[str, float], text: str, seen_s: int) -> None:
         """Write a row and its sums; at: whose they are, and when in Unix seconds."""

@@ -16,6 +16,7 @@ from eval.standing import days_since
 from ragopt.config import load_settings
 from ragopt.money.ledger import AnswerRow, Payer
 from ragopt.wiring.books import opened_books
+from tests.environment import environment
 
 TODAY = date(2026, 11, 20)
 
@@ -48,21 +49,21 @@ def write_answers(data_dir: Path, *, tenant: str) -> None:
 
 
 def test_gaps_are_printed_the_largest_first_and_missed_ones_end_with_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The ledger of a data dir is read without a service, of the tenant that is named; no target: exit code 0."""
-    monkeypatch.chdir(tmp_path)
-    write_answers(tmp_path / "data", tenant="acme")
+    with environment():
+        write_answers(tmp_path / "data", tenant="acme")
     line = ["report", "--since", "2d", "--tenant", "acme", "--data-dir", str(tmp_path / "data")]
-    assert main(line) == 0
+    with environment():
+        assert main(line) == 0
     assert "no target is set" in capsys.readouterr().out
-    monkeypatch.setenv("RAGOPT_TARGETS__SUPPORTED_SHARE", "0.9")
-    monkeypatch.setenv("RAGOPT_TARGETS__LATENCY_P95_MS", "2000")
-    assert main(line) == 1
-    shown = capsys.readouterr().out.splitlines()
+    with environment(RAGOPT_TARGETS__SUPPORTED_SHARE="0.9", RAGOPT_TARGETS__LATENCY_P95_MS="2000"):
+        assert main(line) == 1
+        assert main([*line, "--json"]) == 1
+    *shown, as_json = capsys.readouterr().out.splitlines()
     assert shown[0] == "acme, last 2 days: 30 answers, 0 model calls"
     assert [row.split()[0] for row in shown[4:6]] == ["supported_share", "latency_p95_ms"]
     assert [row.split()[-2] for row in shown[4:6]] == ["missed", "met"]
     assert sum("saves nothing" in row for row in shown) == 8
-    assert main([*line, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["quality"]["supported"] == 30
+    assert json.loads(as_json)["quality"]["supported"] == 30

@@ -184,3 +184,21 @@ def test_budgets_round_up_and_sums_to_the_nearest() -> None:
         -1,
     )
     assert usd(1_500_000_000) == Decimal("1.5")
+
+
+def test_rows_are_read_from_a_time_on_and_tell_since_when_none_is_missing(redis_url: str) -> None:
+    """Every page of them, oldest first; once the ledger is full, what it holds begins with its oldest row."""
+
+    async def scenario(redis: Redis) -> None:
+        outbox = Outbox(redis)
+        ledger = Ledger(redis, outbox)
+        for number in range(250):
+            ledger.append(replace(ROW, id=f"page-{number}"))
+        assert await outbox.flush(within_s=5)
+        rows, since = await ledger.rows_since(1.0)
+        assert [row["id"] for row in rows if str(row["id"]).startswith("page-")] == [f"page-{n}" for n in range(250)]
+        assert since == 1.0
+        _, since = await Ledger(redis, outbox, max_rows=10).rows_since(1.0)
+        assert since > AT
+
+    with_redis(redis_url, scenario)
