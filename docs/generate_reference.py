@@ -19,6 +19,7 @@ from ragopt.settings.batch import BatchSettings
 from ragopt.settings.caching import CacheSettings
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings, GuardSettings, VariantSettings
+from ragopt.settings.exports import ExportSettings
 from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
@@ -111,6 +112,12 @@ TARGETS_TEXT = """\
 The table `[targets]` of `ragopt.toml` takes these fields. See [Targets](targets.md).
 """
 
+EXPORT_TEXT = """\
+## Export fields
+
+The table `[export]` of `ragopt.toml` takes these fields. See [Export](export.md).
+"""
+
 PLAN_TEXT = """\
 ## Plan fields
 
@@ -189,6 +196,8 @@ command prints what a program can read.
 | `ragopt audit verify [PATH] [--known SHA256] [--partial] [--json]` | check the audit log; exit 1 if broken |
 | `ragopt audit show [PATH] [--tenant T] [--since TIME] [--act A] [--json]` | print lines of the audit log |
 | `ragopt plan [--days N] [--tenant T] [--can-wait F,…] [--json]` | say what other ways to call models would save |
+| `ragopt export finetune --format openai --out FILE [--liked] [--distil] [--json]` | write training examples |
+| `ragopt export questions --out FILE [--to-label FILE] [--liked] [--json]` | write questions for `eval tune` |
 | `ragopt migrate [--data-dir D] [--json]` | copy an embedded data dir to the servers that the settings name |
 | `ragopt doctor` | say what works on this machine and what does not |
 | `ragopt config check` | print the validated settings with secrets masked |
@@ -243,6 +252,8 @@ def render() -> str:
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in EXPERIMENT_KINDS),
         TARGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
+        EXPORT_TEXT,
+        table(("field", "default", "meaning"), field_rows(ExportSettings)),
         PLAN_TEXT,
         table(("field", "default", "meaning"), field_rows(PlanSettings)),
         ROUTING_TEXT,

@@ -38,6 +38,7 @@ from ragopt.settings.checks import (
 )
 from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.experiments import ExperimentSettings
+from ragopt.settings.exports import ExportSettings
 from ragopt.settings.facts import FactSettings
 from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
@@ -139,6 +140,9 @@ class Settings(BaseSettings):
         default=RewriteSettings(), description="`[rewrite]`: what makes a follow-up stand alone"
     )
     targets: TargetSettings = Field(default=TargetSettings(), description="`[targets]`: aims that alarms watch")
+    export: ExportSettings = Field(
+        default=ExportSettings(), description="`[export]`: how long and how many answers are kept"
+    )
     plan: PlanSettings = Field(default=PlanSettings(), description="`[plan]`: what `ragopt plan` assumes")
     routing: RoutingSettings = Field(
         default=RoutingSettings(), description="`[routing]`: thresholds, cascade and fallback"

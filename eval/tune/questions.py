@@ -18,7 +18,7 @@ from indexes.records import Document, IngestResult
 from ragopt.cli.files import found_files, loaded_documents
 from ragopt.config import Settings
 
-KNOWN_FIELDS = {"question", "document", "documents", "quote", "segment"}
+KNOWN_FIELDS = {"question", "document", "documents", "quote", "segment", "note"}
 NOTES_SHOWN = 3
 
 

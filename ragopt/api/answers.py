@@ -269,6 +269,7 @@ async def kept(whole: Answer, asked: Asked, shared: Running) -> None:
     shared.service.accounts.ledger.answered(row)
     shared.service.accounts.costs.saw(asked.question.tenant)
     shared.service.feedback.given(whole, asked.question)
+    shared.service.keeper.given(whole, asked.question)
     if asked.assignment is not None:
         names = asked.assignment.experiment.name, asked.assignment.variant.name
         losses = losses_of(whole, latency_ms=latency_ms)

@@ -20,6 +20,7 @@ from ragopt.api import (
     feedback,
     health,
     ingest,
+    kept,
     metrics,
     stats,
 )
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 PARTS = (
-    ingest, documents, answers, batch, chat, conversations, experiments, feedback, stats, health, metrics, page
+    ingest, documents, answers, batch, chat, conversations, experiments, feedback, kept, stats, health, metrics, page
 )  # fmt: skip
 
 

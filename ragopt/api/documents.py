@@ -52,6 +52,7 @@ async def delete(
 ) -> Response:
     """Make a document invisible to every later question."""
     await running(request).service.library.delete(caller.tenant, collection, document_id)
+    running(request).service.keeper.store.document_deleted(caller.tenant, collection, document_id)
     told(request, caller, "delete", where=(collection, document_id))
     return Response(status_code=204)
 

@@ -25,6 +25,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType(
         "doctor": "say what works on this machine and what does not",
         "config": "check the settings",
         "plan": "say when batches, a fine-tuned model or a server of one's own would pay",
+        "export": "write kept answers to train a model on, or to measure with",
         "migrate": "copy an embedded data dir to a Qdrant server and a Redis",
     }
 )

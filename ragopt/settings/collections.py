@@ -29,6 +29,10 @@ class CollectionSettings(BaseModel):
         default="off", description="of documents before they are stored, and of answers: left, counted, or replaced"
     )
 
+    keep_answers: bool = Field(
+        default=False, description="whether answers are kept for `ragopt export`, without personal data"
+    )
+
     def covers(self, *, tenant: str, collection: str) -> bool:
         """Return whether the entry is for a tenant's collection."""
         return self.name in (EVERY, collection) and self.tenant in (EVERY, tenant)

@@ -7,7 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from ragopt.config import Settings
 from ragopt.state.accounts import Accounts, accounts_over
+from ragopt.state.feedback import Feedback
+from ragopt.state.kept import KeptAnswers, kept_in
 from ragopt.state.keys import KeyStore
+from ragopt.state.outbox import Outbox
 from ragopt.state.redis_server import connect
 from ragopt.wiring.engines import redis_address
 from ragopt.wiring.service import STATE_TIMEOUT_S
@@ -29,3 +32,14 @@ async def opened_books(settings: Settings) -> AsyncIterator[Accounts]:
         books = accounts_over(await stack.enter_async_context(connect(url, timeout_s=STATE_TIMEOUT_S)), settings)
         stack.push_async_callback(books.close)
         yield books
+
+
+@asynccontextmanager
+async def opened_answers(settings: Settings) -> AsyncIterator[tuple[KeptAnswers, Feedback]]:
+    """Yield the kept answers in that Redis, and what callers said of answers."""
+    async with AsyncExitStack() as stack:
+        url = await redis_address(settings, stack)
+        redis = await stack.enter_async_context(connect(url, timeout_s=STATE_TIMEOUT_S))
+        outbox = Outbox(redis)
+        stack.push_async_callback(outbox.close)
+        yield kept_in(redis, outbox, settings.export), Feedback(redis, outbox)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 from indexes.errors import IndexingError
 from indexes.library import Library
@@ -14,6 +15,7 @@ from ragopt.audit.trail import Audit
 from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.errors import RagoptError
+from ragopt.exports.keeping import Keeper
 from ragopt.money.prices import load_table
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
@@ -30,6 +32,7 @@ from ragopt.state.experiments import Experiments
 from ragopt.state.feedback import Feedback
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
+from ragopt.state.kept import kept_in
 from ragopt.state.keys import KeyStore
 from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
@@ -53,6 +56,16 @@ from ragopt.wiring.path import gate_over, pipeline_over
 STATE_TIMEOUT_S = 0.5
 
 
+class Closable(Protocol):
+    """What holds something until it is closed."""
+
+    async def close(self) -> None:
+        """Give it back."""
+
+
+ClosableT = TypeVar("ClosableT", bound=Closable)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A running service: what the HTTP layer and the command line drive."""
@@ -68,6 +81,7 @@ class Service:
     idempotency: Idempotency
     accounts: Accounts
     feedback: Feedback
+    keeper: Keeper
     rates: RateLimiter
     experiments: Experiments
     breakers: Callable[[], Mapping[str, BreakerState]]
@@ -99,13 +113,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
         library = await opened_library(settings, stack, embedder=models.embedder, lock_for=lock_for)
         cache = await opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
-        accounts = accounts_over(redis, settings)
-        stack.push_async_callback(accounts.close)
+        accounts = closed_with(stack, accounts_over(redis, settings))
         deployments = opened_models(settings, stack)
         caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
         fold, write = folding(settings.history, deployments=deployments, caller=caller)
         conversations = Conversations(redis, ttl_s=settings.conversation_ttl_s, fold=fold, write=write)
-        stack.push_async_callback(conversations.close)
         pipeline, desk = opened_paths(
             settings,
             deployments,
@@ -123,18 +135,25 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             pipeline=pipeline,
             cache=cache,
             keys=KeyStore(redis, bootstrap=settings.api_key),
-            conversations=conversations,
+            conversations=closed_with(stack, conversations),
             jobs=Jobs(redis),
             batches=desk,
             idempotency=Idempotency(redis),
             accounts=accounts,
             feedback=Feedback(redis, accounts.outbox),
+            keeper=closed_with(stack, Keeper(kept_in(redis, accounts.outbox, settings.export), settings.collections)),
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
             breakers=caller.breakers,
             ping_state=partial(ping_redis, redis),
             warm=partial(connect_all, deployments),
         )
+
+
+def closed_with(stack: AsyncExitStack, resource: ClosableT) -> ClosableT:
+    """Return a resource that is closed with the stack."""
+    stack.push_async_callback(resource.close)
+    return resource
 
 
 async def started(settings: Settings, stack: AsyncExitStack) -> tuple[str, LocalModels]:

@@ -35,6 +35,7 @@ RAGOPT_LAYERS = (
     *((f"ragopt.{name}", 1) for name in ("form", "markers", "reading", "metrics", "tracing")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state", "audit")),
     ("ragopt.batches", 3),
+    ("ragopt.exports", 3),
     ("ragopt.wiring", 4),
     ("ragopt.api", 5),
     ("ragopt.cli", 6),

@@ -559,6 +559,46 @@ class FakeFeedback:
 
 
 @dataclass
+class FakeKept:
+    """Kept answers: what it was told."""
+
+    ratings: list[tuple[str, str, bool]] = field(default_factory=list)
+    deleted: list[tuple[str, str, str]] = field(default_factory=list)
+    answers: dict[str, list[str]] = field(default_factory=dict)
+
+    def rated(self, tenant: str, answer_id: str, *, liked: bool) -> None:
+        """Note it."""
+        self.ratings.append((tenant, answer_id, liked))
+
+    def document_deleted(self, tenant: str, collection: str, document_id: str) -> None:
+        """Note it."""
+        self.deleted.append((tenant, collection, document_id))
+
+    async def forget(self, tenant: str, answer_id: str) -> bool:
+        """Forget it."""
+        kept = self.answers.get(tenant, [])
+        if answer_id not in kept:
+            return False
+        kept.remove(answer_id)
+        return True
+
+    async def forget_all(self, tenant: str) -> int:
+        """Forget them."""
+        return len(self.answers.pop(tenant, []))
+
+
+@dataclass
+class FakeKeeper:
+    """Keeps the ids of answers, whatever they are."""
+
+    store: FakeKept = field(default_factory=FakeKept)
+
+    def given(self, answer: Answer, question: Question) -> None:
+        """Keep it."""
+        self.store.answers.setdefault(question.tenant, []).append(answer.id)
+
+
+@dataclass
 class FakeCache:
     """A cache that notes what it was told."""
 
@@ -600,6 +640,7 @@ class FakeService:
     idempotency: FakeIdempotency = field(default_factory=FakeIdempotency)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     feedback: FakeFeedback = field(default_factory=FakeFeedback)
+    keeper: FakeKeeper = field(default_factory=FakeKeeper)
     cache: FakeCache = field(default_factory=FakeCache)
     rates: FakeRates = field(default_factory=FakeRates)
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
@@ -619,9 +660,17 @@ class FakeService:
 
     def reset(self) -> None:
         """Forget everything, in place: the server in front holds these very objects."""
-        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency)
+        kept = (self.library, self.pipeline, self.keys, self.conversations, self.jobs, self.idempotency, self.keeper)
         vars(self.batches.store).update(vars(FakeBatchStore()))
-        for part in (*kept, self.accounts, self.rates, self.experiments, self.feedback, self.cache, self.audit):
+        for part in (
+            *kept,
+            self.accounts,
+            self.rates,
+            self.experiments,
+            self.feedback,
+            self.cache,
+            self.audit,
+        ):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
 

@@ -1,0 +1,96 @@
+"""Which answers are kept, and without what: personal data is replaced before anything is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from ragopt.domain import Answer, Question
+from ragopt.privacy.redaction import redacted
+from ragopt.settings.collections import CollectionSettings, collection_settings
+from ragopt.state.kept import KeptAnswer, KeptAnswers, KeptPassage, KeptQuote
+
+LOGGER = logging.getLogger("ragopt.exports")
+# Answers that wait to be looked through; beyond, an answer is not kept: it is a sample, not a record.
+MAX_WAITING = 64
+
+
+class Keeper:
+    """Takes answers after they were given and keeps those of the collections that opted in, in the background."""
+
+    def __init__(
+        self, store: KeptAnswers, collections: Sequence[CollectionSettings], *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._collections = collections
+        self._now = now
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    @property
+    def store(self) -> KeptAnswers:
+        """Return where they are kept."""
+        return self._store
+
+    def given(self, answer: Answer, question: Question) -> None:
+        """Keep an answer if its collection says so and it is worth it; never fails and never waits."""
+        policy = collection_settings(self._collections, tenant=question.tenant, collection=question.collection)
+        if not policy.keep_answers or not worth_keeping(answer, question) or len(self._waiting) >= MAX_WAITING:
+            return
+        task = asyncio.create_task(self._keep(answer, question, at=self._now()))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def close(self) -> None:
+        """Wait for those that are looked through."""
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+
+    async def _keep(self, answer: Answer, question: Question, *, at: float) -> None:
+        try:
+            kept = await asyncio.to_thread(kept_of, answer, question, at=at)
+        except Exception:  # the answer was given; keeping it is a courtesy
+            LOGGER.exception("an answer could not be kept")
+            return
+        self._store.keep(question.tenant, kept)
+
+
+def worth_keeping(answer: Answer, question: Question) -> bool:
+    """Return whether the answer was made anew, whole, in words, and from passages."""
+    made = answer.cache.status != "hit" and not answer.partial and not answer.abstained
+    return made and bool(answer.context.passages) and not question.answer_schema
+
+
+def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:
+    """Return the answer as it is kept: the question standing alone, everything without personal data.
+
+    A quote in which there was some is left out: it would not be found in its document.
+    """
+    return KeptAnswer(
+        id=answer.id,
+        at=at,
+        collection=question.collection,
+        question=without(answer.context.standalone_question),
+        passages=tuple(
+            KeptPassage(item.n, item.document_id, item.version, without(item.title), without(item.text))
+            for item in answer.context.passages
+        ),
+        answer=without(answer.text),
+        quotes=tuple(
+            KeptQuote(document_id, quote)
+            for document_id, quote in dict.fromkeys(
+                (item.document_id, item.quote) for item in answer.citations if item.support == "supported"
+            )
+            if quote and without(quote) == quote
+        ),
+        provider=answer.route.provider,
+        model=answer.route.model,
+        tier=answer.route.tier,
+        difficulty=answer.route.score,
+        supported=bool(answer.claims) and all(claim.support == "supported" for claim in answer.claims),
+    )
+
+
+def without(text: str) -> str:
+    """Return a text with its personal data replaced."""
+    return redacted(text).text
