@@ -59,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] not in SUMMARIES:
         return without_command(given)
     name, *rest = given
+    command, parser = command_of(name)
+    return guarded(command, parser.parse_args(rest), name=name)
+
+
+def command_of(name: str) -> tuple[Command, OneLineParser]:
+    """Return a command and the parser of its arguments; name: one of `SUMMARIES`."""
     # Only the command that runs is imported: the others' engines would cost a second of start-up.
     command = cast("Command", importlib.import_module(f"ragopt.cli.{name}"))
     parser = OneLineParser(
@@ -67,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"Example: {command.EXAMPLE}",
     )
     command.add_arguments(parser)
-    return guarded(command, parser.parse_args(rest), name=name)
+    return command, parser
 
 
 def without_command(given: Sequence[str]) -> int:
