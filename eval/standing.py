@@ -62,7 +62,8 @@ def standing_text(standing: Json) -> str:
     """Return it as a person reads it: what happened, the targets with the largest gap first, the techniques."""
     total = cast("Row", standing["total"])
     calls = f"{total['calls']} model calls" + (f", {n} without a price" if (n := total["unpriced_calls"]) else "")
-    head = f"{standing['tenant']}, last {standing['days']} days: {total['answers']} answers, {calls}"
+    days = f"last {standing['days']} days" if standing["days"] != 1 else "today"
+    head = f"{standing['tenant']}, {days}: {total['answers']} answers, {calls}"
     money = f"spent {total['spent_usd']} USD, saved {total['saved_usd']} of {total['baseline_usd']} USD"
     targets, techniques = cast("Sequence[Row]", standing["targets"]), cast("Sequence[Row]", standing["techniques"])
     alarms = cast("Sequence[Row]", standing["alarms"])
@@ -81,7 +82,7 @@ def missed(standing: Json) -> bool:
 def target_lines(targets: Sequence[Row]) -> list[str]:
     """Return the table of the targets."""
     if not targets:
-        return ["no target is set: [targets] in ragopt.toml holds them, see docs/costs.md"]
+        return ["no target is set: [targets] in ragopt.toml holds them, see docs/targets.md"]
     rows = [
         (
             str(gap["name"]),

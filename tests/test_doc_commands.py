@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from docs import pictures, record_tour
 from eval.__main__ import parser as eval_parser
 from eval.stub.__main__ import parser as stub_parser
 from ragopt.cli.entry import SUMMARIES, command_of
-from tests.pages import EVERY_PAGE, LINK, anchors, commands, prose
+from tests.house.source import ROOT
+from tests.pages import EVERY_PAGE, LINK, anchors, blocks, commands, prose
 
 BY_NAME = {"ids": lambda page: page.name}
 
@@ -57,3 +59,16 @@ def takes(parser: argparse.ArgumentParser, arguments: list[str]) -> bool:
         else:
             return True
     return False
+
+
+def test_the_tour_is_what_is_recorded() -> None:
+    """Every command of docs/tour.md is a step of what records it: `python -m docs.record_tour` writes the page anew."""
+    shown = [block.body.rstrip("\n") for block in blocks(ROOT / "docs" / "tour.md", "sh")]
+    assert shown == [step.does for step in record_tour.STEPS]
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "pictures").glob("*.png")), ids=lambda path: path.name)
+def test_pictures_are_small_and_shown(picture: Path) -> None:
+    """Nobody waits for a page, and no picture is left over."""
+    assert picture.stat().st_size <= pictures.MOST_BYTES
+    assert any(f"pictures/{picture.name})" in prose(page) for page in EVERY_PAGE)

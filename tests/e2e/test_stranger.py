@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from tests.e2e.desk import Desk, install
 from tests.e2e.service import Running, running
 from tests.house.source import ROOT
 from tests.indexes.sample_files import pdf_bytes
@@ -56,51 +52,21 @@ def pasted() -> list[Block]:
     return [block for block in found if not any(sign in block.body for sign in ELSEWHERE)]
 
 
-@dataclass(frozen=True)
-class Desk:
-    """A folder with what a reader would have in it, and a running service."""
-
-    folder: Path
-    service: Running
-
-    def paste(self, text: str) -> subprocess.CompletedProcess[str]:
-        """Return how a shell ended that was given a block, with the service's own port, ids and key in it."""
-        answer_id, job_id = self.prepared()
-        port = self.service.url.rpartition(":")[2]
-        for shown, real in (("127.0.0.1:8080", f"127.0.0.1:{port}"), ("ans_…", answer_id), ("5f0c…", job_id)):
-            text = text.replace(shown, real)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAGOPT_", "OPENAI_"))}
-        own = {"PATH": f"{self.folder / '.venv/bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-        keys = {"KEY": self.service.key, "RAGOPT_API_KEY": self.service.key}
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.folder,
-            env={**kept, **own, **keys, "no_proxy": "127.0.0.1"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def prepared(self) -> tuple[str, str]:
-        """Return the ids of an answer and of a job, once a document and a conversation are there."""
-        with self.service.client() as client:
-            document = {"id": "handbook", "text": HANDBOOK}
-            job = client.post("/ingest", json={"documents": [document], "wait": False}).json()
-            asked = {"question": "Who approves receipts?", "conversation_id": "my-chat"}
-            answer = client.post("/answer", json=asked).json()
-        return str(answer["id"]), str(job["job_id"])
+def prepared(service: Running) -> dict[str, str]:
+    """Return the ids that pages show and what they are here, once a document and a conversation are there."""
+    with service.client() as client:
+        document = {"id": "handbook", "text": HANDBOOK}
+        job = client.post("/ingest", json={"documents": [document], "wait": False}).json()
+        asked = {"question": "Who approves receipts?", "conversation_id": "my-chat"}
+        answer = client.post("/answer", json=asked).json()
+    return {"ans_…": str(answer["id"]), "5f0c…": str(job["job_id"])}
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Yield a desk with the files that the pages speak of."""
     folder = tmp_path_factory.mktemp("stranger")
-    programs = folder / ".venv" / "bin"
-    programs.mkdir(parents=True)
-    (programs / "python").symlink_to(sys.executable)
-    (programs / "ragopt").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ragopt "$@"\n')
-    (programs / "ragopt").chmod(0o755)
+    install(folder)
     (folder / "handbook").mkdir()
     (folder / "handbook" / "handbook.md").write_text(HANDBOOK)
     (folder / "contract.pdf").write_bytes(pdf_bytes(["The contract runs for a year."]))
@@ -115,7 +81,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.mark.parametrize("block", pasted(), ids=lambda block: block.name)
 def test_a_block_works_as_pasted(desk: Desk, block: Block) -> None:
     """The shell ends without a failure, and no response is a problem."""
-    ended = desk.paste(block.body)
+    ended = desk.paste(block.body, prepared(desk.service))
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     assert not is_problem(ended.stdout), ended.stdout

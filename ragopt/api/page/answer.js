@@ -56,8 +56,12 @@ function inline(text, offset, marks) {
     const at = offset + Array.from(text.slice(0, found.index)).length;
     const made = n ? marks(n, at) : [element(code ? "code" : "strong", {}, code ?? strong)];
     if (!made.length) continue;
-    nodes.push(text.slice(from, found.index), ...made);
+    nodes.push(text.slice(from, found.index));
     from = found.index + found[0].length;
+    // A full stop behind a mark stays on its line.
+    const stop = n ? text.slice(from).match(/^[.,;:!?]?/u)[0] : "";
+    nodes.push(...(stop ? [element("span", { class: "together" }, ...made, stop)] : made));
+    from += stop.length;
   }
   return [...nodes, text.slice(from)];
 }

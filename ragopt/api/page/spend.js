@@ -6,6 +6,7 @@ import { dayColumns, signedBars } from "./charts.js";
 
 const view = at("spend");
 const DIMENSIONS = { by_model: "Model", by_team: "Team", by_feature: "Feature", by_user: "User" };
+const ALARMS_SHOWN = 3;
 let days = 30;
 
 export async function showSpend() {
@@ -45,8 +46,11 @@ function tiles(total) {
 
 function alarms(found) {
   if (!found.length) return null;
-  return element("ul", { class: "alarms" }, ...found.map((alarm) => element("li", { class: "warning" },
-    `${alarm.day}: an answer cost ${dollars(alarm.cost_per_answer_usd)}, over ${dollars(alarm.limit_usd)} (${alarm.kind === "cost_drift" ? "drift" : "target"})`)));
+  const lines = found.map((alarm) => element("li", { class: "warning" },
+    `${alarm.day}: an answer cost ${dollars(alarm.cost_per_answer_usd)}, over ${dollars(alarm.limit_usd)} (${alarm.kind === "cost_drift" ? "drift" : "target"})`)).reverse();
+  const [newest, older] = [lines.slice(0, ALARMS_SHOWN), lines.slice(ALARMS_SHOWN)];
+  return element("section", {}, element("h2", {}, "Alarms"), element("ul", { class: "alarms" }, ...newest),
+    older.length ? element("details", {}, element("summary", {}, `${older.length} older`), element("ul", { class: "alarms" }, ...older)) : null);
 }
 
 function targets(gaps) {
