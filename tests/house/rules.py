@@ -32,7 +32,7 @@ RAGOPT_LAYERS = (
         for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
     ),
     ("ragopt.checks", 0),
-    *((f"ragopt.{name}", 1) for name in ("form", "markers", "reading", "metrics", "tracing")),
+    *((f"ragopt.{name}", 1) for name in ("form", "injection", "markers", "reading", "metrics", "tracing")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state", "audit")),
     ("ragopt.batches", 3),
     ("ragopt.exports", 3),

@@ -41,7 +41,8 @@ class CitationChecker:
     """The checker of one answer in words; satisfies `ragopt.ports.CiteStream`.
 
     Where the policy is not to flag, a sentence with an unsupported claim is left out, and so are those beyond
-    `max_sentences`. Offsets are into the text that was released, so nothing that follows moves them.
+    `max_sentences`; always what repeats the prompt, and addresses that the sources lack. Offsets are into the text
+    that was released, so nothing that follows moves them.
     """
 
     def __init__(self, checking: Checking) -> None:
@@ -83,6 +84,11 @@ class CitationChecker:
         """Return a piece as it is released, "" if it is left out; keep its claims and citations."""
         checking = self._checking
         text = piece.text if piece.code else rewritten(piece.text, checking.passages)
+        text = checking.guard.cleaned(text, checking.passages, code=piece.code)
+        if checking.guard.leaks(text):
+            checking.dropped += 1
+            self._last = None
+            return ""
         limit = checking.prepared.question.max_sentences
         counts = not piece.code and bool(words(text))
         if limit is not None and checking.sentences >= limit:

@@ -15,6 +15,7 @@ from ragopt.stages.cite.claims import Claim
 from ragopt.stages.cite.evidence import Units, units_of
 from ragopt.stages.cite.facts import contradicted
 from ragopt.stages.cite.judging import Verdict
+from ragopt.stages.cite.released import ReleaseGuard
 from ragopt.telemetry import Trace
 
 # A claim that has these shares of its words in one sentence of the cited passage at most, and of another at least, is
@@ -53,6 +54,7 @@ class Checking:
     facts: Sequence[FactSettings]
     trace: Trace
     passages: dict[int, Passage] = field(init=False)
+    guard: ReleaseGuard = field(init=False)
     citations: list[Citation] = field(default_factory=list)
     claims: list[CheckedClaim] = field(default_factory=list)
     dropped: int = 0
@@ -62,6 +64,7 @@ class Checking:
     def __post_init__(self) -> None:
         """Number the passages."""
         self.passages = {passage.n: passage for passage in self.prepared.context.passages}
+        self.guard = ReleaseGuard(self.prepared)
 
     async def judged(self, claims: Sequence[Claim]) -> list[Judged]:
         """Return the claims with what is said of each: beside every passage it cites, and beside all of them."""
@@ -91,6 +94,7 @@ class Checking:
         question = self.prepared.question
         unsupported = sum(claim.support == "unsupported" for claim in self.claims)
         self.trace.note(claims=len(self.claims), unsupported=unsupported, dropped=self.dropped, cut=self.cut)
+        self.trace.note(links_removed=self.guard.removed, prompt_leaks=self.guard.leaked)
         checks = Checks(
             policy=self.policy,
             judge=self.judge.tag,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from indexes.invisible import strip_hidden
@@ -43,12 +44,21 @@ class JsonChecker:
         for start, stop in strings(text):
             parts.append(text[end:start])
             length += start - end
-            body = rewritten(text[start:stop], self._checking.passages)
+            body = self._guarded(rewritten(text[start:stop], self._checking.passages))
             await self._keep(body, offset=length)
             parts.append(body)
             length += len(body)
             end = stop
         return "".join([*parts, text[end:]])
+
+    def _guarded(self, body: str) -> str:
+        """Return a string's body without addresses that the sources lack; empty where it repeats the prompt."""
+        guard, plain = self._checking.guard, unescaped(body)
+        if guard.leaks(plain):
+            self._checking.dropped += 1
+            return ""
+        cleaned = guard.cleaned(plain, self._checking.passages)
+        return body if cleaned == plain else json.dumps(cleaned, ensure_ascii=False)[1:-1]
 
     async def _keep(self, body: str, *, offset: int) -> None:
         reader = AnswerReader()
