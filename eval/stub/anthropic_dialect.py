@@ -19,6 +19,7 @@ from eval.stub.asking import (
 )
 from eval.stub.dialects import ERROR_TYPES, TOLD_TO_FAIL, Counted, Frames, Reply, Stop, event
 from eval.stub.faults import without_fault
+from eval.stub.native_citations import cited_blocks, cited_events, documents_in, said
 from ragopt.providers.capabilities import EFFORTS, capabilities_of
 
 NEW_VERSION = "2026-10-21"
@@ -59,26 +60,31 @@ class AnthropicDialect:
             max_tokens=limit,
             effort=effort_in(body, model=without_fault(model)),
             at_end_ttl=at_end,
+            documents=tuple(documents_in(body)),
             body=body,
         )
 
     def whole(self, reply: Reply) -> Json:
         """Return a message."""
-        content: list[Json] = [{"type": "text", "text": reply.text}] if not reply.tool_bytes else []
+        content: Sequence[Json] = [{"type": "text", "text": reply.text}]
         if reply.tool_bytes:
-            content.append({"type": "tool_use", "id": "toolu_stub", "name": "lookup", "input": {}})
+            content = [{"type": "tool_use", "id": "toolu_stub", "name": "lookup", "input": {}}]
+        elif reply.documents:
+            content = [cited.block() for cited in cited_blocks(reply.text, reply.documents)]
         return {**message(reply, content, stop=reply.stop), **usage_of(reply.usage)}
 
     def frames(self, reply: Reply, words: list[str], *, stream_usage: bool) -> Frames:  # noqa: ARG002 (always reported)
         """Return the events of a message."""
         start = {"type": "message_start", "message": {**message(reply, [], stop=None), **usage_of(reply.usage, said=1)}}
-        told = [{"type": "text_delta", "text": word} for word in words]
+        told = [said({"type": "text_delta", "text": word}) for word in words]
         block: Json = {"type": "text", "text": ""}
+        last = 0
         if reply.tool_bytes:
             block = {"type": "tool_use", "id": "toolu_stub", "name": "lookup", "input": {}}
-            told = [{"type": "input_json_delta", "partial_json": reply.tool_arguments}]
-        deltas = ({"type": "content_block_delta", "index": 0, "delta": delta} for delta in told)
-        closing = [event({"type": "content_block_stop", "index": 0})]
+            told = [said({"type": "input_json_delta", "partial_json": reply.tool_arguments})]
+        elif reply.documents:
+            told, last = cited_events(cited_blocks(reply.text, reply.documents))
+        closing = [event({"type": "content_block_stop", "index": last})]
         if reply.stop:
             stopped = {"stop_reason": STOP_REASONS[reply.stop], "stop_sequence": None}
             closing.append(event({"type": "message_delta", "delta": stopped, **usage_of(reply.usage, delta=True)}))
@@ -88,7 +94,7 @@ class AnthropicDialect:
                 event({"type": "content_block_start", "index": 0, "content_block": block}),
                 event({"type": "ping"}),
             ),
-            words=tuple(event(delta) for delta in deltas),
+            words=tuple(event(item) for item in told),
             closing=(*closing, event({"type": "message_stop"})),
             error=event(self.error(529)),
         )

@@ -46,6 +46,7 @@ class Ask:
 
     explicit_only: the prompt may be cached at its marks alone. cache_key, retention_s: OpenAI's wish where and how
     long to keep the prompt, "" and None without one. at_end_ttl: Anthropic's automatic mark on the last block.
+    documents: texts that are to be cited in the provider's own way.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Ask:
     retention_s: int | None = None
     explicit_only: bool = False
     at_end_ttl: int | None = None
+    documents: tuple[str, ...] = ()
     body: Json = field(default_factory=dict)
 
     @property

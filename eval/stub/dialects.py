@@ -41,7 +41,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer; `usage` None to leave it out. tool_bytes: arguments of a tool call, 0 for none."""
+    """What to answer; `usage` None to leave it out. tool_bytes: arguments of a tool call, 0 for none.
+
+    documents: those that are to be cited in the provider's own way.
+    """
 
     id: str
     model: str
@@ -49,6 +52,7 @@ class Reply:
     usage: Counted | None
     stop: Stop | None = "end"
     tool_bytes: int = 0
+    documents: tuple[str, ...] = ()
 
     @property
     def tool_arguments(self) -> str:

@@ -43,7 +43,7 @@ def reply_to(ask: Ask, fault: str, *, answer: str | None, cache: CacheUse, reply
     reasoning = reasoning if room is None or room > 0 else ask.max_tokens or 0
     counted = Counted(ask.prompt_tokens, output + reasoning, reasoning, cache, batch)
     usage = None if fault == "no_usage" else counted
-    return Reply(reply_id, ask.model, written.text, usage, written.stop, tool_bytes)
+    return Reply(reply_id, ask.model, written.text, usage, written.stop, tool_bytes, documents=ask.documents)
 
 
 def text_for(ask: Ask, fault: str, *, answer: str | None) -> str:
@@ -52,7 +52,7 @@ def text_for(ask: Ask, fault: str, *, answer: str | None) -> str:
         return ""
     if fault == "refusal":
         return REFUSAL
-    text = answer or answer_to(ask.user_message)
+    text = answer or answer_to(f"[1] {ask.documents[0]}" if ask.documents else ask.user_message)
     if fault == "split_utf8":
         return text + FOREIGN
     if fault == "huge_chunk":

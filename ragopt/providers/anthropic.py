@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile, groupby
 from typing import TYPE_CHECKING, Literal
 
+from indexes.invisible import strip_hidden
+from ragopt.domain import Context
 from ragopt.errors import IncompleteStream
 from ragopt.providers.keys import ApiKey, key_text
 from ragopt.providers.layout import Message
+from ragopt.providers.native_citations import CitingBlock
 from ragopt.providers.protocol import CacheMarks, Completed, CompletionRequest, ProviderEvent, Stop
 from ragopt.providers.sdk import JSON, Head, JsonObject, LazyClient, SdkStream, head_of, relayed
 from ragopt.providers.usage import anthropic_usage, estimated_usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types import MessageParam, TextBlockParam
+    from anthropic.types import DocumentBlockParam, MessageParam, TextBlockParam
     from anthropic.types.message_create_params import MessageCreateParamsBase
 
 HOUR_S = 3_600
@@ -78,9 +81,9 @@ class AnthropicProvider:
         raw = await client.messages.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
         return head_of(self.name, raw.http_response.headers, expected=JSON), (await raw.parse()).to_dict()
 
-    def reply(self) -> AnthropicReply:
+    def reply(self, request: CompletionRequest) -> AnthropicReply:
         """Return what keeps the answer of one call."""
-        return AnthropicReply()
+        return AnthropicReply(block=block_for(request))
 
     async def client(self) -> AsyncAnthropic:
         """Return the client with the key as it is now. Raises: `ProviderError` subclasses only."""
@@ -102,8 +105,12 @@ class AnthropicProvider:
 
 @dataclass(slots=True)
 class AnthropicReply:
-    """What the answer amounts to so far. reported: the usage, as far as it was told."""
+    """What the answer amounts to so far. reported: the usage, as far as it was told.
 
+    block: the one that comes, where the call asked for Anthropic's own citations.
+    """
+
+    block: CitingBlock | None = None
     model: str = ""
     stop: str | None = None
     ended: bool = False
@@ -118,10 +125,10 @@ class AnthropicReply:
             self._count(event["message"].get("usage"))
             # The output count of `message_start` is a placeholder; only `message_delta` tells the real one.
             self.reported.pop("output_tokens", None)
-        elif kind == "content_block_delta" and event["delta"]["type"] == "text_delta":
-            text: str = event["delta"]["text"]
-            self.texts.append(text)
-            return text
+        elif kind == "content_block_delta":
+            return self._written(event["delta"])
+        elif kind == "content_block_stop" and self.block:
+            return self._kept(self.block.close())
         elif kind == "message_delta":
             self.stop = event["delta"].get("stop_reason") or self.stop
             self._count(event.get("usage"))
@@ -135,7 +142,7 @@ class AnthropicReply:
         self.stop = answer["stop_reason"]
         self.ended = True
         self._count(answer.get("usage"))
-        self.texts.extend(block["text"] for block in answer["content"] if block["type"] == "text")
+        self.texts.extend(self._block_text(block) for block in answer["content"] if block["type"] == "text")
         return "".join(self.texts)
 
     def completed(self, request: CompletionRequest, head: Head) -> Completed:
@@ -152,6 +159,27 @@ class AnthropicReply:
             limits=head.limits,
             reported=self.reported or None,
         )
+
+    def _written(self, delta: JsonObject) -> str:
+        if delta["type"] == "text_delta":
+            text: str = delta["text"]
+            return self._kept(self.block.feed(text) if self.block else text)
+        if delta["type"] == "citations_delta" and self.block:
+            self.block.cite(delta["citation"])
+        return ""
+
+    def _block_text(self, content: JsonObject) -> str:
+        text: str = content["text"]
+        if self.block is None:
+            return text
+        released = self.block.feed(text)
+        for citation in content.get("citations") or ():
+            self.block.cite(citation)
+        return released + self.block.close()
+
+    def _kept(self, text: str) -> str:
+        self.texts.append(text)
+        return text
 
     def _count(self, usage: JsonObject | None) -> None:
         # Counts are cumulative: the last one told holds.
@@ -191,13 +219,44 @@ def messages_of(request: CompletionRequest) -> list[MessageParam]:
     grouped = groupby(dropwhile(lambda message: message.role != "user", spoken), key=lambda message: message.role)
     messages: list[MessageParam] = []
     for role, group in grouped:
-        blocks = [block for message in group for block in blocks_of(message, request.cache)]
+        said = list(group)
+        blocks = [block for message in said for block in blocks_of(message, request.cache)]
         content = blocks[0]["text"] if len(blocks) == 1 and "cache_control" not in blocks[0] else blocks
         if role == "assistant":
             messages.append({"role": "assistant", "content": content})
+        elif request.capabilities.native_citations:
+            messages.append({"role": "user", "content": [*with_documents(said, request)]})
         else:
             messages.append({"role": "user", "content": content})
     return messages
+
+
+def with_documents(
+    said: Sequence[Message], request: CompletionRequest
+) -> Iterator[TextBlockParam | DocumentBlockParam]:
+    """Yield the blocks of a user's messages, the passages as documents that the model is to cite."""
+    for message in said:
+        for (_, segment), block in zip(message.segments, blocks_of(message, request.cache), strict=True):
+            if segment.part == "passages":
+                yield from documents_of(request.context)
+            else:
+                yield block
+
+
+def documents_of(context: Context) -> Iterator[DocumentBlockParam]:
+    """Yield the passages as documents that are to be cited, without invisible characters."""
+    for passage in context.passages:
+        yield {
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": strip_hidden(passage.text)},
+            "title": strip_hidden(passage.title) or passage.document_id,
+            "citations": {"enabled": True},
+        }
+
+
+def block_for(request: CompletionRequest) -> CitingBlock | None:
+    """Return what reads the provider's own citations, None where the call does not ask for them."""
+    return CitingBlock() if request.capabilities.native_citations else None
 
 
 def blocks_of(message: Message, cache: CacheMarks) -> list[TextBlockParam]:

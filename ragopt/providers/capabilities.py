@@ -39,7 +39,7 @@ class Capabilities:
     marked. cache_marks: most marks that one call writes. cache_lookback: in how many blocks before a mark an
     older one is found; 0 where only the marks of the call itself are looked at. efforts: the reasoning
     efforts it takes, () for a model that does not reason, None where that is not known. batch: the provider
-    runs it in batches.
+    runs it in batches. native_citations: the passages go as documents and the provider says which it cites.
     """
 
     streaming: bool = True
@@ -52,6 +52,7 @@ class Capabilities:
     cache_lookback: int = 0
     efforts: tuple[Effort, ...] | None = None
     batch: bool = False
+    native_citations: bool = False
 
 
 # The open weights gpt-oss are served by other servers, which do not know OpenAI's newer fields.

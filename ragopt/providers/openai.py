@@ -76,7 +76,7 @@ class OpenAIProvider:
         raw = await client.chat.completions.with_raw_response.create(**parameters(request), timeout=request.timeout_s)
         return head_of(self.name, raw.http_response.headers, expected=JSON), raw.parse().to_dict()
 
-    def reply(self) -> OpenAIReply:
+    def reply(self, request: CompletionRequest) -> OpenAIReply:  # noqa: ARG002 - the relay's signature
         """Return what keeps the answer of one call."""
         return OpenAIReply()
 

@@ -88,7 +88,7 @@ class Dialect(Protocol[Event, Answer]):
     async def ask_whole(self, request: CompletionRequest) -> tuple[Head, Answer]:
         """Return the answer of one call without streaming."""
 
-    def reply(self) -> Reply[Event, Answer]:
+    def reply(self, request: CompletionRequest) -> Reply[Event, Answer]:
         """Return what keeps the answer of one call."""
 
 
@@ -103,7 +103,7 @@ def relayed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> Asyn
 async def streamed(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
     """Yield the deltas as they come, then `Completed`."""
     call = await begun(dialect, request)
-    reply = dialect.reply()
+    reply = dialect.reply(request)
     async with call.opened(dialect.open_stream(request)) as (head, events):
         async for event in events:
             if text := call.read(reply.take, event):
@@ -114,7 +114,7 @@ async def streamed(dialect: Dialect[Event, Answer], request: CompletionRequest) 
 async def whole(dialect: Dialect[Event, Answer], request: CompletionRequest) -> AsyncGenerator[ProviderEvent, None]:
     """Yield the whole text, if there is some, then `Completed`; nothing of an answer that is not complete."""
     call = await begun(dialect, request)
-    reply = dialect.reply()
+    reply = dialect.reply(request)
     head, answer = await call.run(dialect.ask_whole(request))
     text = call.read(reply.take_whole, answer)
     completed = reply.completed(request, head)

@@ -44,6 +44,9 @@ class ModelSettings(BaseModel):
         default=None, description="whether its server has the provider's batch API; unset: what is known of the model"
     )
     effort: Effort | None = Field(default=None, description="how much to reason; unset: the model's default")
+    citations: Literal["markers", "native"] = Field(
+        default="markers", description="`native`: by Anthropic's own citations; the passages go as documents"
+    )
     price: PriceSettings | None = None
     rpm: int | None = Field(default=None, ge=1, description="requests per minute that ragopt sends at most")
     tpm: int | None = Field(default=None, ge=1, description="tokens per minute that ragopt sends and asks for at most")

@@ -102,13 +102,16 @@ def api_key_of(model: ModelSettings) -> ApiKey:
 
 
 def checked_capabilities(model: ModelSettings, *, name: str) -> Capabilities:
-    """Return what the model takes. Raises: `ConfigError` if it is known not to take its effort."""
+    """Return what the model takes. Raises: `ConfigError` if it is known not to take its effort or its citations."""
     capabilities = capabilities_of(model.provider, name)
     if model.effort and capabilities.efforts is not None and model.effort not in capabilities.efforts:
         taken = ", ".join(capabilities.efforts) or "no effort"
         raise ConfigError(f"models.{model.name}.effort: {name} takes {taken}, not {model.effort}")
+    native = model.citations == "native"
+    if native and model.provider != "anthropic":
+        raise ConfigError(f'models.{model.name}.citations: only provider = "anthropic" has citations of its own')
     batch = capabilities.batch if model.batch is None else model.batch
-    return replace(capabilities, streaming=model.streaming, batch=batch)
+    return replace(capabilities, streaming=model.streaming, batch=batch, native_citations=native)
 
 
 def answering_digest(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ragopt.errors import ProviderProtocolError, ProviderTimeout, ProviderUnavailable
-from ragopt.providers.anthropic import AnthropicProvider, AnthropicReply, parameters
+from ragopt.providers.anthropic import AnthropicProvider, AnthropicReply, block_for, parameters
 from ragopt.providers.batches.protocol import (
     ASK_S,
     DOWNLOAD_S,
@@ -143,7 +143,7 @@ def read_row(row: MessageBatchIndividualResponse, request: CompletionRequest) ->
     """Return text and terminal event of a line. Raises: `ProviderError`: what the call failed with."""
     result = row.result
     if result.type == "succeeded":
-        reply = AnthropicReply()
+        reply = AnthropicReply(block=block_for(request))
         text = Call("anthropic", 0, 0).read(reply.take_whole, result.message.to_dict())
         return text, reply.completed(request, Head("", None))
     if result.type == "errored":
