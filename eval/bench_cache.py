@@ -156,7 +156,7 @@ async def filled(world: World, questions: Sequence[str]) -> None:
 async def keep(world: World, text: str, answer: Answer) -> None:
     """Keep an answer as the answer to a question."""
     context = replace(answer.context, question=text, standalone_question=text)
-    prompt = world.pipeline.prompt(context, NO_HISTORY, instructions="")
+    prompt = world.pipeline.prompt(context, NO_HISTORY, instructions="", examples="")
     prepared = Prepared(question_of(text), context, prompt, await world.encoder.encode_question(text), keeps=True)
     await world.cache.put(prepared, replace(answer, context=context))
 

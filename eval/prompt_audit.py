@@ -38,7 +38,7 @@ from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
 from ragopt.wiring.models import deployment_of
 
-PARTS: tuple[Part, ...] = ("rules", "application", "summary", "history", "recalled", "passages", "question")
+PARTS: tuple[Part, ...] = ("rules", "application", "examples", "summary", "history", "recalled", "passages", "question")
 EXTRACTIVE: Literal["extractive"] = "extractive"
 PRICED_AS = ("openai", "gpt-6.1-sol")
 QUESTIONS_WITHOUT_A_LINE = 20

@@ -105,6 +105,7 @@ class Question:
     share of such answers that may be wrong; the operator's holds where it is smaller.
     budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
+    examples: good answers that the prompt shows behind that, as text; "" for none.
     variant: `experiment/variant` where the question takes part in one, "" where it does not.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
     max_sentences: of the answer, None for no bound. answer_schema: the JSON schema that the answer is to match, as
@@ -131,6 +132,7 @@ class Question:
     cache_max_wrong: float = 1.0
     budget_named: bool = False
     instructions: str = ""
+    examples: str = ""
     variant: str = ""
     summary: Summary | None = None
     max_sentences: int | None = None

@@ -174,7 +174,7 @@ class Pipeline:
         self, question: Question, context: Context, *, history: History, encoded: EncodedQuestion | None = None
     ) -> Prepared:
         """Return the first half of an answer, ready for a model; `encoded` is the standalone question."""
-        prompt = self.prompt(context, history, instructions=instructions_of(question))
+        prompt = self.prompt(context, history, instructions=instructions_of(question), examples=question.examples)
         return Prepared(question, context, prompt, encoded, history=history)
 
     async def finish(self, prepared: Prepared, cited: Cited, *, generated: Generated) -> Answer:

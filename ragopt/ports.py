@@ -81,8 +81,8 @@ class ComposeHistory(Protocol):
 class BuildPrompt(Protocol):
     """Context to the layout of a model call."""
 
-    def __call__(self, context: Context, history: History, *, instructions: str) -> Prompt:
-        """Return the prompt, stable parts first; `instructions` are the application's, "" for none."""
+    def __call__(self, context: Context, history: History, *, instructions: str, examples: str) -> Prompt:
+        """Return the prompt, stable parts first; `instructions` and `examples` are the application's, "" for none."""
 
 
 class Generate(Protocol):

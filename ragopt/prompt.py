@@ -37,6 +37,7 @@ Rules:
 APPLICATION = "The application that asks adds the following. Where it differs from the rules above, the rules hold."
 
 
+EXAMPLES_HEADING = "Examples of good answers. Their passages are not there any more: never cite or repeat them."
 SUMMARY_HEADING = "What was said before in this conversation:"
 RECALLED_HEADING = "Earlier in this conversation:"
 # What stands in a document was written before this key was drawn, so it cannot hold a tag of ours.
@@ -45,20 +46,24 @@ FENCE_HEX = 12
 FENCE = re.compile(rf"<passage-([0-9a-f]{{{FENCE_HEX}}}) ")
 
 
-def build_prompt(context: Context, history: History, *, instructions: str = "") -> Prompt:
+def build_prompt(context: Context, history: History, *, instructions: str = "", examples: str = "") -> Prompt:
     """Return the prompt of a context: rules, summary, last turns, then recalled turns, fenced passages, question.
 
-    instructions: what the application says of the answer's form; it stands behind the rules.
+    instructions: what the application says of the answer's form; it stands behind the rules. examples: good answers
+    of earlier; they stand behind that.
     """
-    segments = [*ruled(strip_hidden(instructions)), *told(history), *asked(context, history.recalled)]
+    stable = ruled(strip_hidden(instructions), examples=strip_hidden(examples))
+    segments = [*stable, *told(history), *asked(context, history.recalled)]
     return Prompt(tuple(segments), version=VERSION)
 
 
-def ruled(instructions: str) -> Iterator[Segment]:
-    """Yield what stands first: the rules, and what the application adds to them."""
-    yield Segment("rules", "system", SYSTEM, breakpoint=not instructions)
+def ruled(instructions: str, *, examples: str) -> Iterator[Segment]:
+    """Yield what stands first: the rules, what the application adds to them, and the examples."""
+    yield Segment("rules", "system", SYSTEM, breakpoint=not instructions and not examples)
     if instructions:
-        yield Segment("application", "system", f"{APPLICATION}\n{instructions}", breakpoint=True)
+        yield Segment("application", "system", f"{APPLICATION}\n{instructions}", breakpoint=not examples)
+    if examples:
+        yield Segment("examples", "system", f"{EXAMPLES_HEADING}\n{examples}", breakpoint=True)
 
 
 def told(history: History) -> Iterator[Segment]:

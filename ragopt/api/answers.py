@@ -33,6 +33,7 @@ from ragopt.experiments.assigning import Assignment, applied, assigned
 from ragopt.experiments.losses import losses_of
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
+from ragopt.settings.collections import examples_of
 from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.keys import ApiKey
 from ragopt.telemetry import Trace
@@ -198,6 +199,7 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
         max_sentences=body.max_sentences,
         answer_schema=body.response_format.schema_text() if body.response_format else "",
         budget_named=names_more(body, settings),
+        examples=examples_of(settings.collections, tenant=caller.tenant, collection=body.collection),
     )
 
 

@@ -21,6 +21,7 @@ from ragopt.errors import InvalidRequest, RagoptError
 from ragopt.events import Finished, TextReleased
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
+from ragopt.settings.collections import examples_of
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.telemetry import Trace
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         answer_id=answer_id(),
         key_id=LOCAL,
         streamed=not arguments.json,
+        examples=examples_of(settings.collections, tenant=DEFAULT_TENANT, collection=arguments.collection),
     )
     if remote is not None:
         whole = answer_remotely(remote, asked, quiet=arguments.json)

@@ -14,14 +14,16 @@ from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import complain, say, say_json
 from ragopt.config import Settings, load_settings
 from ragopt.errors import InvalidRequest
-from ragopt.exports.choosing import Wanted, chosen, distinct
-from ragopt.exports.writing import BOUNDS, Format, example, lines, question, to_label
+from ragopt.exports.choosing import Wanted, chosen, distinct, diverse
+from ragopt.exports.writing import BOUNDS, Format, example, lines, question, shown_example, to_label
+from ragopt.settings.examples import MAX_EXAMPLES
 from ragopt.state.feedback import MAX_RATINGS
 from ragopt.state.kept import KeptAnswer
 from ragopt.state.keys import DEFAULT_TENANT
 from ragopt.wiring.auditing import audit_file
 from ragopt.wiring.books import opened_answers
 
+EXAMPLES = 4
 EXAMPLE = "ragopt export finetune --format openai --out train.jsonl --distil"
 
 
@@ -48,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asking = actions.add_parser(
         "questions", parents=[every], help="questions for `eval tune`", epilog=f"Example: {example_line}"
     )
+    example_line = "ragopt export examples --collection support --out examples.jsonl"
+    showing = actions.add_parser(
+        "examples", parents=[every], help="a few for every prompt to show", epilog=f"Example: {example_line}"
+    )
+    showing.add_argument("--count", type=int, default=EXAMPLES, metavar="N", help=f"how many (default: {EXAMPLES})")
     asking.add_argument("--to-label", type=Path, metavar="FILE", help="and those rated down, for a person to complete")
 
 
@@ -59,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidRequest("no answer is kept: `keep_answers` of [[collections]] turns that on; see docs/export.md")
     if arguments.action == "finetune":
         count = finetune(kept, arguments, settings)
+    elif arguments.action == "examples":
+        count = examples(kept, arguments)
     else:
         count = questions(kept, arguments, comments)
     written_down(settings, arguments, count)
@@ -100,6 +109,23 @@ def finetune(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, settings
     if len(newest) < bounds.fewest:
         complain(f"ragopt export: {arguments.format} takes at least {bounds.fewest} examples")
     return len(newest)
+
+
+def examples(kept: Sequence[KeptAnswer], arguments: argparse.Namespace) -> int:
+    """Write a few unlike answers that were rated up, and return how many. Raises: `InvalidRequest` if there is none."""
+    if not 1 <= arguments.count <= MAX_EXAMPLES:
+        raise InvalidRequest(f"--count: 1 to {MAX_EXAMPLES}")
+    fit = chosen(kept, Wanted(arguments.collection, liked=True)).answers
+    able = [one for one in fit if shown_example(one) is not None]
+    rows = [row for one in diverse(able, arguments.count) if (row := shown_example(one)) is not None]
+    if not rows:
+        raise InvalidRequest("no kept answer was rated up and is supported: nothing to show; see docs/export.md")
+    write(arguments.out, rows)
+    if arguments.json:
+        say_json({"file": str(arguments.out), "examples": len(rows)})
+    else:
+        say(f"{arguments.out}: {len(rows)} examples of {len(fit)} answers that were rated up")
+    return len(rows)
 
 
 def questions(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, comments: Mapping[str, str]) -> int:

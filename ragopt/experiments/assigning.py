@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ragopt.domain import Question
+from ragopt.settings.examples import shown
 from ragopt.settings.experiments import ExperimentSettings, VariantSettings
 
 HASH_BITS = 64
@@ -74,5 +75,6 @@ def applied(question: Question, assignment: Assignment | None) -> Question:
         knobs=replace(question.knobs, **variant.knobs()),  # type: ignore[arg-type]
         model=variant.model if variant.model and question.model == "auto" else question.model,
         instructions=told,
+        examples=question.examples if variant.examples is None else shown(variant.examples),
         variant=assignment.name,
     )

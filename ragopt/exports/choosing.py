@@ -100,6 +100,22 @@ def distinct(answers: Sequence[KeptAnswer]) -> list[KeptAnswer]:
     return found
 
 
+def diverse(answers: Sequence[KeptAnswer], count: int) -> list[KeptAnswer]:
+    """Return at most `count` answers whose questions share few words: the newest, then always the least alike.
+
+    Source: Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985.
+    """
+    left = sorted(answers, key=lambda one: (-one.at, one.id))
+    words = {one.id: frozenset(WORD.findall(one.question.casefold())) for one in left}
+    nearest = dict.fromkeys(words, 0.0)
+    found: list[KeptAnswer] = []
+    while left and len(found) < count:
+        found.append(left.pop(min(range(len(left)), key=lambda at: nearest[left[at].id])))
+        for one in left:
+            nearest[one.id] = max(nearest[one.id], overlap(words[one.id], words[found[-1].id]))
+    return found
+
+
 def overlap(one: frozenset[str], other: frozenset[str]) -> float:
     """Return the share of the words of either that both have; 1 for two empty sets."""
     either = len(one | other)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from ragopt.domain import Context, Passage
+from ragopt.markers import markers, numbers
 from ragopt.privacy.redaction import redacted
 from ragopt.prompt import build_prompt
 from ragopt.results import History
@@ -73,6 +74,24 @@ def question(kept: KeptAnswer) -> dict[str, object] | None:
         "quote": [item.quote for item in kept.quotes],
         "segment": kept.collection,
     }
+
+
+def shown_example(kept: KeptAnswer) -> dict[str, object] | None:
+    """Return an answer as an example that a prompt shows: the passages that it cites, numbered anew; None without one.
+
+    A marker of a passage that is not kept is left out.
+    """
+    texts = {item.n: item.text for item in kept.passages}
+    cited = dict.fromkeys(n for marker in markers(kept.answer) for n in numbers(marker) if n in texts)
+    places = {n: place for place, n in enumerate(cited, start=1)}
+    parts, end = [], 0
+    for marker in markers(kept.answer):
+        now = "".join(f"[{places[n]}]" for n in numbers(marker) if n in places)
+        parts += [kept.answer[end : marker.start()], f"{marker['lead']}{now}" if now else ""]
+        end = marker.end()
+    answer = "".join([*parts, kept.answer[end:]])
+    passages = [" ".join(texts[n].split()) for n in cited]
+    return {"question": kept.question, "passages": passages, "answer": answer} if passages else None
 
 
 def to_label(kept: KeptAnswer, comment: str) -> dict[str, object]:

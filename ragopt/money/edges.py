@@ -59,7 +59,8 @@ class PriceEdges:
         edge that leaves no room for the first passage holds nothing back: its price is due whatever is packed.
         """
         edges = self.binding(question)
-        build = partial(self._prompt, history=history, instructions=instructions_of(question))
+        told = instructions_of(question)
+        build = partial(self._prompt, history=history, instructions=told, examples=question.examples)
         if not edges or most_tokens(build(context)) <= edges[0].tokens:
             return context
         return await asyncio.to_thread(self._kept, context, build, edges=edges, trace=trace)

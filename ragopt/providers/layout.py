@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Literal, TypeAlias
 
 Part: TypeAlias = Literal[
-    "rules", "application", "summary", "history", "recalled", "passages", "question", "draft", "correction"
+    "rules", "application", "examples", "summary", "history", "recalled", "passages", "question", "draft", "correction"
 ]
 SegmentRole: TypeAlias = Literal["system", "user", "assistant"]
 
 # The same bytes for every question of a tenant's collection; what follows is a conversation's or a question's own.
-STABLE: frozenset[Part] = frozenset({"rules", "application"})
+STABLE: frozenset[Part] = frozenset({"rules", "application", "examples"})
 # What changes with every question.
 VOLATILE: frozenset[Part] = frozenset({"recalled", "passages", "question", "draft", "correction"})
 BETWEEN_SEGMENTS = "\n\n"
@@ -46,7 +46,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The layout of one call: rules, the application's, summary, last turns, recalled turns, passages, question.
+    """The layout of one call: rules, application's, examples, summary, last turns, recalled turns, passages, question.
 
     No date and no id stands before the last breakpoint: the beginning of a prompt depends on nothing but the
     template, the application and the conversation so far. version: names the template.

@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ragopt.settings.examples import Examples, shown
+
 # What becomes of a claim that the passages do not carry; in the order of what it may cost.
 Unsupported: TypeAlias = Literal["flag", "drop", "correct", "escalate", "abstain"]
 
@@ -33,6 +35,10 @@ class CollectionSettings(BaseModel):
         default=False, description="whether answers are kept for `ragopt export`, without personal data"
     )
 
+    examples: Examples = Field(
+        default=(), description="a file of good answers that every prompt shows, as `ragopt export examples` writes it"
+    )
+
     def covers(self, *, tenant: str, collection: str) -> bool:
         """Return whether the entry is for a tenant's collection."""
         return self.name in (EVERY, collection) and self.tenant in (EVERY, tenant)
@@ -52,3 +58,10 @@ def collection_settings(entries: Sequence[CollectionSettings], *, tenant: str, c
     for entry in covering:
         found |= entry.model_dump(exclude_unset=True)
     return CollectionSettings.model_validate({**found, "name": collection, "tenant": tenant})
+
+
+def examples_of(entries: Sequence[CollectionSettings], *, tenant: str, collection: str) -> str:
+    """Return the examples that the prompts of a tenant's collection show, as text; "" for none."""
+    if not any(entry.examples for entry in entries):
+        return ""
+    return shown(collection_settings(entries, tenant=tenant, collection=collection).examples)

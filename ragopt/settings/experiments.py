@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ragopt.settings.examples import Examples
+
 # What is measured of every answer; each is a loss: less is better.
 Loss: TypeAlias = Literal["cost_usd", "latency_ms", "abstained", "unsupported", "partial", "disliked"]
 Unit: TypeAlias = Literal["conversation", "user", "request"]
@@ -23,6 +25,7 @@ class VariantSettings(BaseModel):
     rerank_depth: int | None = Field(default=None, ge=1, le=1_000, description="as `RAGOPT_RERANK_DEPTH`")
     model: str | None = Field(default=None, description="a configured model, where the request says `auto`")
     instructions: str = Field(default="", max_length=8_000, description="added behind the rules of the prompt")
+    examples: Examples | None = Field(default=None, description="a file, in place of the collection's `examples`")
 
     def knobs(self) -> dict[str, object]:
         """Return the query knobs that differ, by name."""

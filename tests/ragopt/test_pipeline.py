@@ -24,6 +24,7 @@ from ragopt.providers.extractive import ExtractiveProvider
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.results import Generated, Kept, Looked, Prepared
 from ragopt.settings.history import HistorySettings
+from ragopt.stages.cache.key import Keys
 from ragopt.stages.cite.checker import CitationChecking
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.history.stage import BudgetedHistory
@@ -363,6 +364,21 @@ def test_the_halves_make_the_answer_hours_apart(tmp_path: Path) -> None:
     assert replace(late, cache=live.cache) == live
     assert isinstance(again, Answer)
     assert (again.cache.status, again.text) == ("hit", live.text)
+
+
+def test_examples_of_a_question_are_in_its_prompt(tmp_path: Path) -> None:
+    """What the collection shows reaches the model, and another text is another entry of the cache."""
+    question = Question("How much is the late fee?", "t", examples="Question: Why?")
+
+    async def run() -> str:
+        async with opened_pipeline(tmp_path) as pipelines:
+            first = await (await anext(pipelines)).first_half(question, trace=Trace("r"))
+            assert isinstance(first, Prepared)
+            return first.prompt.text_of("examples")
+
+    assert asyncio.run(run()).endswith("Question: Why?")
+    keys = Keys("models")
+    assert keys.of(question, question.text) != keys.of(replace(question, examples=""), question.text)
 
 
 async def recalled(events: list[TextDelta | Generated]) -> AsyncGenerator[TextDelta | Generated, None]:

@@ -115,6 +115,18 @@ def test_parts_stand_in_the_order_in_which_they_change() -> None:
     assert "\u200b" not in prompt.text_of("summary")
 
 
+def test_examples_stand_behind_what_the_application_adds() -> None:
+    """They belong to the stable prefix, which ends behind them; without any the prompt is as it was."""
+    shown = "Question: Why?\n[1] Because.\nAnswer: Because [1]."
+    prompt = build_prompt(context_of(passage("A.")), History(), instructions="Be formal.", examples=shown)
+    parts = [(segment.part, segment.breakpoint) for segment in prompt.segments]
+    assert parts[:3] == [("rules", False), ("application", False), ("examples", True)]
+    assert prompt.text_of("examples").endswith(shown)
+    without = build_prompt(context_of(passage("A.")), History(), instructions="Be formal.")
+    assert without.prefix_digest() != prompt.prefix_digest()
+    assert not without.text_of("examples")
+
+
 def test_a_turn_s_prompt_begins_with_that_of_the_turn_before() -> None:
     """While nothing is folded the conversation only grows at its end, whatever is asked and found."""
     before = build_prompt(context_of(passage("A."), question="First?"), History(recent=LONG.recent[:2]))

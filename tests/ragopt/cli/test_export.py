@@ -13,6 +13,7 @@ import pytest
 
 from ragopt.cli.entry import main
 from ragopt.config import load_settings
+from ragopt.settings.collections import CollectionSettings
 from ragopt.wiring.books import opened_answers
 from tests.environment import environment
 from tests.ragopt.exports.kept_answers import kept
@@ -65,3 +66,20 @@ def test_nothing_kept_says_how_to_keep(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(line) == 1
     assert "`keep_answers` of [[collections]]" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_examples_are_what_every_prompt_may_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file of liked answers is what the setting of a collection reads."""
+    out = tmp_path / "examples.jsonl"
+    place = ["--data-dir", str(tmp_path / "data")]
+    with environment():
+        keep(tmp_path / "data")
+        assert main(["export", "examples", "--out", str(out), *place]) == 0
+        assert main(["export", "examples", "--out", str(out), "--count", "9", *place]) == 1
+        assert main(["export", "examples", "--out", str(out), "--collection", "other", *place]) == 1
+    told = capsys.readouterr()
+    assert told.out == f"{out}: 1 examples of 1 answers that were rated up\n"
+    assert "--count: 1 to 8" in told.err
+    assert "no kept answer was rated up" in told.err
+    (example,) = CollectionSettings.model_validate({"examples": str(out)}).examples
+    assert (example.question, example.answer) == ("Why up?", "They lapse in March [1].")

@@ -87,3 +87,13 @@ def test_variant_changes_what_it_names_and_nothing_else() -> None:
     assert changed.instructions == "In French.\n\nBe brief."
     assert applied(question(model="strong"), found).model == "strong"
     assert applied(question(), None) == question()
+
+
+def test_variant_shows_its_own_examples_or_none() -> None:
+    """A variant without the setting shows the collection's, one with an empty file shows none."""
+    shown = {"question": "Why?", "passages": ["Because."], "answer": "Because [1]."}
+    for examples, expected in ((None, "as before"), ((), ""), ((shown,), "Question: Why?")):
+        described = experiment(variants=({"name": "a", "share": 1, "examples": examples}, {**ARMS[1], "share": 1e-9}))
+        found = assigned(question(), [described], conversation_id="c", stopped=())
+        assert applied(question(examples="as before"), found).examples.startswith(expected)
+        assert bool(applied(question(examples="as before"), found).examples) == bool(expected)

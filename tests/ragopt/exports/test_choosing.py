@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragopt.exports.choosing import NEAR, WORD, Wanted, chosen, distinct, overlap
+from ragopt.exports.choosing import NEAR, WORD, Wanted, chosen, distinct, diverse, overlap
 from ragopt.state.kept import KeptPassage
 from tests.ragopt.exports.kept_answers import KEPT, kept
 
@@ -63,3 +63,13 @@ def test_the_index_of_rare_words_misses_no_repetition(questions: list[str]) -> N
         if not any(overlap(words, other) >= NEAR for other in expected):
             expected.append(words)
     assert [frozenset(WORD.findall(one.question)) for one in distinct(answers)] == expected
+
+
+def test_examples_are_unlike_each_other() -> None:
+    """The newest comes first, then always the question that shares fewest words with those that were taken."""
+    leave, travel = ("When do unused days lapse?", "When do used days lapse?"), ("Who pays hotels?", "Who pays trains?")
+    questions = (*leave, *travel)
+    answers = [kept(id=str(at), at=float(at), question=text) for at, text in enumerate(questions)]
+    assert [one.id for one in diverse(answers, 2)] == ["3", "1"]
+    assert {one.id for one in diverse(answers, 9)} == {"0", "1", "2", "3"}
+    assert diverse([], 3) == []

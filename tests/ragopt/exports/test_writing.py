@@ -7,8 +7,10 @@ from pathlib import Path
 
 from eval.tune.questions import read_questions
 from indexes.records import Document
-from ragopt.exports.writing import example, lines, question, to_label
+from ragopt.exports.writing import example, lines, question, shown_example, to_label
 from ragopt.prompt import SYSTEM
+from ragopt.settings.examples import Example
+from ragopt.state.kept import KeptPassage
 from tests.ragopt.exports.kept_answers import KEPT, kept
 
 
@@ -20,7 +22,7 @@ def test_an_example_for_openai_has_system_user_and_assistant() -> None:
     assert [message["role"] for message in messages] == ["system", "user", "assistant"]
     assert messages[0]["content"] == SYSTEM
     assert messages[1]["content"].endswith("Question: When do unused days lapse?")
-    assert '<passage n="1" title="Leave">' in messages[1]["content"]
+    assert ' n="1" title="Leave">\nUnused days' in messages[1]["content"]
     assert messages[2]["content"] == KEPT.answer
 
 
@@ -51,3 +53,16 @@ def test_a_disliked_answer_waits_for_a_person_with_what_is_known(tmp_path: Path)
     path.write_text(lines([{**row, "documents": ["leave.md"]}]), encoding="utf-8")
     document = Document("leave.md", "Unused days lapse in April.", "Leave", {})
     assert read_questions(path, name="corpus", documents=[document]).qrels["q1"] == {"leave.md": 1}
+
+
+def test_a_shown_example_has_the_cited_passages_alone() -> None:
+    """They are numbered anew in the order in which the answer cites them; a marker of none of them goes."""
+    passages = tuple(KeptPassage(n, "d", 1, "", f"Passage\n{n}.") for n in (1, 2, 3))
+    row = shown_example(kept(passages=passages, answer="Both say so [3][1]. One more [9]."))
+    assert row == {
+        "question": KEPT.question,
+        "passages": ["Passage 3.", "Passage 1."],
+        "answer": "Both say so [1][2]. One more.",
+    }
+    assert Example.model_validate(row).answer == row["answer"]
+    assert shown_example(kept(answer="No marker.")) is None
