@@ -16,8 +16,9 @@ from ragopt.stages.rewrite.vocabulary import FOREIGN
 from ragopt.stages.rewrite.wording import worded
 from ragopt.telemetry import Trace
 
-# Measured with `python -m eval rewrite`: from here on a question is changed; below, nothing is read any more.
-LEANS = 0.7
+# From here on a question is changed; below the second, nothing is read any more. Measured with `python -m eval rewrite`
+# on cast: at 0.70 2.9 % of the self-contained turns are changed and F1 is 0.765, at 0.75 1.7 % and 0.762.
+LEANS = 0.75
 MAY_LEAN = 0.35
 # A phrase is carried from this chance on; if none has it, the best one that is not hopeless, and where the question
 # can hardly be meant alone the bar is lower.
