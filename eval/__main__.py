@@ -14,6 +14,7 @@ from pathlib import Path
 from eval.cli import (
     batch,
     cache,
+    capacity,
     citations,
     drift,
     faults,
@@ -46,6 +47,7 @@ SUBJECTS = (
     "memory",
     "overhead",
     "ttft",
+    "state",
     "scale",
 )
 
@@ -89,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     prompt.add_to(commands)
     drift.add_to(commands)
     add_bench(commands)
+    capacity.add_to(commands)
     add_crash(commands)
     faults.add_to(commands)
     freshness.add_to(commands)

@@ -20,6 +20,7 @@ from eval.bench_rerank import bench_rerank
 from eval.bench_retrieval import bench_retrieval
 from eval.bench_scale import bench_scale, chart_of
 from eval.bench_start import bench_start
+from eval.bench_state import bench_state
 from eval.bench_texts import BenchTexts
 from eval.bench_ttft import bench_ttft
 from eval.errors import BenchError
@@ -37,6 +38,7 @@ SUBJECTS = (
     "memory",
     "overhead",
     "ttft",
+    "state",
     "scale",
 )
 BY_DEFAULT = SUBJECTS[:-1]
@@ -79,6 +81,7 @@ def bench(job: BenchJob) -> list[Report]:
         "memory": bench_memory,
         "overhead": bench_overhead,
         "ttft": bench_ttft,
+        "state": bench_state,
         "scale": partial(bench_scale, chunks=job.chunks or SCALE_CHUNKS),
     }
     here = machine()

@@ -32,8 +32,8 @@ from ragopt.stages.cache.guard import LATE_IN_A_ROW
 from ragopt.stages.cache.protocol import Acceptance, SameQuestion
 from ragopt.stages.cache.similar import CANDIDATES
 from ragopt.stages.cache.verifier import SHIPPED, Verifier
+from ragopt.state.client import connect
 from ragopt.state.labels import Label
-from ragopt.state.redis_server import connect
 from ragopt.telemetry import Trace
 
 ENTRIES = 10_000

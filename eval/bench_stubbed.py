@@ -62,6 +62,7 @@ class Stubbed:
 
     service: RunningService
     stub_url: str
+    data_dir: Path
 
     def calls(self) -> dict[str, list[StubCall]]:
         """Return the calls that have ended, by question, in order; the stub remembers the last 5,000."""
@@ -89,7 +90,7 @@ def stubbed_service() -> Iterator[Stubbed]:
         config = "".join([*models, SETTINGS])
         with running_service(folder, data_dir=folder / "data", config=config) as service:
             key = created_key(folder / "data")
-            yield Stubbed(replace(service, key=key), url)
+            yield Stubbed(replace(service, key=key), url, folder / "data")
 
 
 @contextmanager

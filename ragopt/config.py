@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".ragopt"), description="where the embedded engines keep their files")
     qdrant_url: str | None = Field(default=None, description="unset: embedded Qdrant Edge; set: a Qdrant server")
     qdrant_api_key: SecretStr | None = Field(default=None, description="key of that Qdrant server")
-    redis_url: str | None = Field(default=None, description="unset: a private embedded Redis; set: that Redis")
+    redis_url: str | None = Field(
+        default=None, description="unset: a private embedded Redis; set: that Redis, or its sentinels"
+    )
     api_key: SecretStr | None = Field(default=None, description="one bootstrap key, all scopes, tenant `default`")
     embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")

@@ -18,7 +18,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 # What stands for something of the reader's own, or may be left out: such a command is a pattern.
-PATTERN = re.compile(r"…|\[|\||<|\bID\b|\bV_")
+PATTERN = re.compile(r"…|\[|\||<|\b(?:ID|N)\b")
 
 
 @dataclass(frozen=True)

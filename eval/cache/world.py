@@ -22,8 +22,9 @@ from ragopt.stages.cache.levels import Levels
 from ragopt.stages.cache.protocol import Calibrate, SameQuestion
 from ragopt.stages.cache.questions import QuestionIndex
 from ragopt.stages.cache.similar import SimilarQuestions
+from ragopt.state.client import connect
 from ragopt.state.labels import Labels
-from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.state.redis_server import EmbeddedRedis
 from ragopt.telemetry import Trace
 from ragopt.wiring.path import pipeline_over
 

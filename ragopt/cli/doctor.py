@@ -27,8 +27,9 @@ from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_serve
 from ragopt.stages.rerank.choice import SETTING as RERANK_SETTING
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.state.access import redis_errors
+from ragopt.state.client import connect
 from ragopt.state.data_dir import read_running
-from ragopt.state.redis_server import connect, find_binary
+from ragopt.state.redis_server import find_binary
 from ragopt.tokens import count_tokens
 
 EXAMPLE = "ragopt doctor"

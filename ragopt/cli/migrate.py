@@ -17,8 +17,9 @@ from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, load_settings, runtime_dir
 from ragopt.errors import ConfigError
+from ragopt.state.client import connect
 from ragopt.state.data_dir import DataDirLock
-from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.state.redis_server import EmbeddedRedis
 from ragopt.state.transfer import copy_state
 from ragopt.wiring import INDEX_FOLDER, QDRANT_TIMEOUT_S, REDIS_FOLDER
 

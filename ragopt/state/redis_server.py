@@ -25,11 +25,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from ragopt.errors import ConfigError, StateUnavailable
@@ -40,33 +37,11 @@ LOADING_S = 300.0
 END_S = 5.0
 POLL_S = 0.01
 PING_TIMEOUT_S = 1.0
-MAX_CONNECTIONS = 512
 MAX_SOCKET_PATH_BYTES = 107  # sun_path is 108 with its NUL. Source: unix(7)
 SERVER_LOCK, USERS_LOCK, ATTACH_LOCK, LOG = "server.lock", "users.lock", "attach.lock", "redis.log"
 SOCKET, DATA_LINK = "redis.sock", "data"
 
 logger = logging.getLogger(__name__)
-
-
-def connect(url: str, *, timeout_s: float) -> redis.asyncio.Redis:
-    """Return a client of `redis://`, `rediss://` or `unix://` that gives up after `timeout_s`, without retries.
-
-    It connects with its first command, in the event loop that runs it; close it with `aclose`.
-    Raises: `ConfigError` if the URL is none of these.
-    """
-    try:
-        return redis.asyncio.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=AsyncRetry(NoBackoff(), 0),
-            max_connections=MAX_CONNECTIONS,
-            decode_responses=False,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"RAGOPT_REDIS_URL: {error}") from error
 
 
 class EmbeddedRedis:

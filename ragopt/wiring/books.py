@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from ragopt.config import Settings
 from ragopt.state.accounts import Accounts, accounts_over
+from ragopt.state.client import connect
 from ragopt.state.feedback import Feedback
 from ragopt.state.kept import KeptAnswers, kept_in
 from ragopt.state.keys import KeyStore
+from ragopt.state.load import RedisLoad, redis_load
 from ragopt.state.outbox import Outbox
-from ragopt.state.redis_server import connect
 from ragopt.wiring.engines import redis_address
 from ragopt.wiring.service import STATE_TIMEOUT_S
 
@@ -43,3 +44,10 @@ async def opened_answers(settings: Settings) -> AsyncIterator[tuple[KeptAnswers,
         outbox = Outbox(redis)
         stack.push_async_callback(outbox.close)
         yield kept_in(redis, outbox, settings.export), Feedback(redis, outbox)
+
+
+async def state_load(settings: Settings) -> RedisLoad:
+    """Return what that Redis has done and holds. Raises: `StateUnavailable`."""
+    async with AsyncExitStack() as stack:
+        url = await redis_address(settings, stack)
+        return await redis_load(await stack.enter_async_context(connect(url, timeout_s=STATE_TIMEOUT_S)))

@@ -26,8 +26,8 @@ from ragopt.stages.cache.questions import QuestionIndex
 from ragopt.stages.cache.similar import SimilarQuestions
 from ragopt.stages.cache.verifier import Verifier
 from ragopt.stages.rerank.choice import LATE_INTERACTION
+from ragopt.state.client import connect
 from ragopt.state.labels import Labels
-from ragopt.state.redis_server import connect
 from ragopt.wiring.engines import LocalModels
 from ragopt.wiring.models import answering_digest
 

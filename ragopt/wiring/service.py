@@ -27,6 +27,7 @@ from ragopt.stages.cache.off import NoCache
 from ragopt.state.access import ping_redis
 from ragopt.state.accounts import Accounts, accounts_over
 from ragopt.state.batches import Batches, batches_in
+from ragopt.state.client import connect
 from ragopt.state.conversations import Conversations
 from ragopt.state.experiments import Experiments
 from ragopt.state.feedback import Feedback
@@ -36,7 +37,6 @@ from ragopt.state.kept import kept_in
 from ragopt.state.keys import KeyStore
 from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
-from ragopt.state.redis_server import connect
 from ragopt.tokens import count_tokens
 from ragopt.wiring.auditing import opened_audit
 from ragopt.wiring.batches import desk_over

@@ -39,7 +39,7 @@ from ragopt.stages.cache.key import Keys
 from ragopt.state.accounts import accounts_over
 from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
 from ragopt.state.batches import Batches
-from ragopt.state.redis_server import connect
+from ragopt.state.client import connect
 from ragopt.tokens import count_tokens_batch
 from ragopt.wiring.batches import desk_over
 from ragopt.wiring.path import pipeline_over

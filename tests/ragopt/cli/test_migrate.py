@@ -11,8 +11,9 @@ import pytest
 from indexes.records import Document
 from ragopt.cli.entry import main
 from ragopt.config import load_settings
+from ragopt.state.client import connect
 from ragopt.state.keys import KeyStore
-from ragopt.state.redis_server import EmbeddedRedis, connect
+from ragopt.state.redis_server import EmbeddedRedis
 from ragopt.wiring import open_service
 from tests.environment import environment
 

@@ -150,7 +150,7 @@ def test_a_late_settlement_counts_although_its_hold_expired(redis_url: str) -> N
 DYING = """
 import asyncio, os, signal, sys
 from redis.asyncio import Redis
-from ragopt.state.redis_server import connect
+from ragopt.state.client import connect
 from tests.ragopt.money.questions import REQUEST, budget, deployment, question
 from tests.ragopt.money.test_meter import Books
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from redis.asyncio import Redis
 
-from ragopt.state.redis_server import connect
+from ragopt.state.client import connect
 
 T = TypeVar("T")
 

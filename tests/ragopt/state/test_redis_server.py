@@ -20,7 +20,8 @@ import redis
 from redis.exceptions import RedisError
 
 from ragopt.errors import ConfigError, StateUnavailable
-from ragopt.state.redis_server import EmbeddedRedis, connect, find_binary, made_socket_path, server_lives
+from ragopt.state.client import connect
+from ragopt.state.redis_server import EmbeddedRedis, find_binary, made_socket_path, server_lives
 
 OWNER = """
 import sys, time

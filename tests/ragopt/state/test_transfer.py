@@ -8,9 +8,9 @@ from pydantic import SecretStr
 
 from ragopt.domain import Turn
 from ragopt.errors import MissingKey
+from ragopt.state.client import connect
 from ragopt.state.conversations import Conversations
 from ragopt.state.keys import KeyStore
-from ragopt.state.redis_server import connect
 from ragopt.state.transfer import copy_state
 
 LIFE_S = 500
