@@ -33,7 +33,7 @@ async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller)
     if rating == "down":
         await service.cache.disliked(caller.tenant, given.collection, given.entry, score=given.score)
     service.accounts.ledger.rated(RatingRow(body.answer_id, time.time(), caller.tenant, rating == "up"))
-    service.keeper.store.rated(caller.tenant, body.answer_id, liked=rating == "up")
+    service.keeper.rated(caller.tenant, body.answer_id, liked=rating == "up")
     await service.experiments.rated(body.answer_id, liked=rating == "up")
     return JSONResponse({"answer_id": body.answer_id, "rating": rating})
 

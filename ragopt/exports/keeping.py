@@ -26,7 +26,7 @@ class Keeper:
         self._store = store
         self._collections = collections
         self._now = now
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, asyncio.Task[None]] = {}
 
     @property
     def store(self) -> KeptAnswers:
@@ -39,12 +39,20 @@ class Keeper:
         if not policy.keep_answers or not worth_keeping(answer, question) or len(self._waiting) >= MAX_WAITING:
             return
         task = asyncio.create_task(self._keep(answer, question, at=self._now()))
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        self._waiting[answer.id] = task
+        task.add_done_callback(lambda _: self._waiting.pop(answer.id, None))
+
+    def rated(self, tenant: str, answer_id: str, *, liked: bool) -> None:
+        """Note what was said of an answer, behind the answer itself where that is still looked through."""
+        waiting = self._waiting.get(answer_id)
+        if waiting is None:
+            self._store.rated(tenant, answer_id, liked=liked)
+        else:
+            waiting.add_done_callback(lambda _: self._store.rated(tenant, answer_id, liked=liked))
 
     async def close(self) -> None:
         """Wait for those that are looked through."""
-        await asyncio.gather(*self._waiting, return_exceptions=True)
+        await asyncio.gather(*self._waiting.values(), return_exceptions=True)
 
     async def _keep(self, answer: Answer, question: Question, *, at: float) -> None:
         try:

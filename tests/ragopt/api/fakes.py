@@ -566,10 +566,6 @@ class FakeKept:
     deleted: list[tuple[str, str, str]] = field(default_factory=list)
     answers: dict[str, list[str]] = field(default_factory=dict)
 
-    def rated(self, tenant: str, answer_id: str, *, liked: bool) -> None:
-        """Note it."""
-        self.ratings.append((tenant, answer_id, liked))
-
     def document_deleted(self, tenant: str, collection: str, document_id: str) -> None:
         """Note it."""
         self.deleted.append((tenant, collection, document_id))
@@ -596,6 +592,10 @@ class FakeKeeper:
     def given(self, answer: Answer, question: Question) -> None:
         """Keep it."""
         self.store.answers.setdefault(question.tenant, []).append(answer.id)
+
+    def rated(self, tenant: str, answer_id: str, *, liked: bool) -> None:
+        """Note it."""
+        self.store.ratings.append((tenant, answer_id, liked))
 
 
 @dataclass

@@ -79,6 +79,27 @@ def test_answers_are_kept_where_the_collection_opted_in(redis_url: str) -> None:
     with_redis(redis_url, scenario)
 
 
+def test_a_rating_that_is_quicker_than_the_keeping_is_kept_too(redis_url: str) -> None:
+    """It waits for the answer that it is about; one of an answer that is kept already does not."""
+
+    async def scenario(redis: Redis) -> None:
+        outbox = Outbox(redis)
+        store = KeptAnswers(redis, outbox, days=1, max_answers=10, now=Clock())
+        keeper = Keeper(store, OPTED_IN, now=Clock())
+        for liked in (True, False):
+            keeper.given(SUPPORTED, QUESTION)
+            keeper.rated("acme", SUPPORTED.id, liked=liked)
+            await keeper.close()
+            assert await outbox.flush(within_s=5)
+            assert [one.liked for one in await store.all("acme")] == [liked]
+        keeper.rated("acme", SUPPORTED.id, liked=True)
+        assert await outbox.flush(within_s=5)
+        assert [one.liked for one in await store.all("acme")] == [True]
+        await store.forget_all("acme")
+
+    with_redis(redis_url, scenario)
+
+
 def test_an_answer_that_cannot_be_looked_through_is_only_not_kept(redis_url: str) -> None:
     """The log says so; what was given stays given."""
 
