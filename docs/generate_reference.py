@@ -217,6 +217,7 @@ command prints what a program can read.
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |
 | `python -m eval report --since 7d [--tenant T] [--url U] [--json]` | the gap to each target, largest first |
 | `python -m eval tune --corpus PATH… --questions FILE --out DIR` | search the knobs and write `knobs.toml` |
+| `python -m eval dataset --corpus PATH… --questions FILE --out DIR` | your documents and questions as a data set |
 | `python -m eval capacity --chunks N --per-second N` | what a deployment needs: arithmetic from measured figures |
 | `python -m eval bench` | time ingest and answers on this machine |
 | `python -m eval freshness [--operations N]` | change documents under the response cache; exit 1 if it is ever stale |

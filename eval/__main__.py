@@ -16,6 +16,7 @@ from eval.cli import (
     cache,
     capacity,
     citations,
+    dataset,
     drift,
     faults,
     freshness,
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     drift.add_to(commands)
     add_bench(commands)
     capacity.add_to(commands)
+    dataset.add_to(commands)
     add_crash(commands)
     faults.add_to(commands)
     freshness.add_to(commands)
