@@ -34,6 +34,8 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page and print where it is, or print how a service stands."""
+    if arguments.since and arguments.files:
+        raise SavedError("--since reads the ledger of a service and takes no files: make the page with another command")
     if arguments.since:
         return stand(arguments)
     from eval.page.document import page

@@ -80,7 +80,7 @@ def prepared(desk: Desk) -> dict[str, str]:
         client.post("/feedback", json={"answer_id": answer["id"], "rating": "up"})
     with environment():
         settings = load_settings(data_dir=desk.folder / ".ragopt")
-    eventually(lambda: answer["id"] in asyncio.run(liked(settings)))
+    eventually(lambda: answer["id"] in asyncio.run(liked(settings)), within_s=60)
     return {"ans_…": str(answer["id"]), "5f0c…": str(job["job_id"])}
 
 

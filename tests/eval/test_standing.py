@@ -67,3 +67,9 @@ def test_gaps_are_printed_the_largest_first_and_missed_ones_end_with_1(
     assert [row.split()[-2] for row in shown[4:6]] == ["missed", "met"]
     assert sum("saves nothing" in row for row in shown) == 8
     assert json.loads(as_json)["quality"]["supported"] == 30
+
+
+def test_files_and_days_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """One command makes a page of results, another reads the ledger."""
+    assert main(["report", "results.jsonl", "--since", "7d"]) == 1
+    assert "takes no files" in capsys.readouterr().err
