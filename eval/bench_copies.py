@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.bench_texts import BenchTexts
+from indexes.access import ANYONE
 from indexes.bm25 import Bm25Encoder
 from indexes.collection import Collection
 from indexes.errors import DocumentError
@@ -40,7 +41,7 @@ async def embedded(
     prepared: list[PreparedDocument] = []
     with tqdm(desc="embed", unit="chunk", total=chunks) as bar:
         for piece in pieces(texts):
-            chunked = await preparer.chunked(target, piece)
+            chunked = await preparer.chunked(target, piece, by=ANYONE)
             if isinstance(chunked, IngestResult):
                 raise DocumentError(f"document {piece.id!r} is there already")
             prepared += await preparer.prepared([chunked], IngestTally(1, None))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval.bench_index import SCOPE, Encoders, library_over
 from eval.resident import resident
+from indexes.access import EVERYTHING
 from indexes.edge import EdgeEngine
 from indexes.ingest import TextEncoder
 from indexes.library import Library, store_name
@@ -75,7 +76,7 @@ async def asked(folder: Path, questions: Sequence[str], encoder: TextEncoder) ->
             await search(library, encoder, text)
         searched = [await search(library, encoder, text) for text in questions]
         store = await engine.open(store_name(SCOPE), dim=encoder.dim)
-        where = SCOPE.live("chunk", generation)
+        where = SCOPE.live("chunk", generation, reader=EVERYTHING)
         encoded = [await encoder.encode_question(text) for text in questions]
         found = [await store.search_dense(one.dense, where, limit=TOP_K) for one in encoded]
         after = resident()

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
+from indexes.access import ANYONE, EVERYTHING, FIELD, Access, Reader, keywords_of, named, told_apart
 from indexes.errors import DocumentNotFound, SettingsMismatch
 from indexes.facets import NO_FILTER, MetadataFilter
 from indexes.fusion import PLAIN_RRF, Fusion
@@ -17,12 +18,14 @@ from indexes.manifest import (
     CHUNK,
     HELD,
     LAYOUT,
+    LAYOUT_WITHOUT_READERS,
     NEVER,
     Manifest,
     PreparedDocument,
     Scope,
     int_of,
     manifest_point,
+    not_replaced,
     read_chunk,
     read_hit,
     read_info,
@@ -72,11 +75,21 @@ class Collection:
         async with self._lock():
             found = await self._store.fetch([self._scope.manifest_id()])
             manifest = read_manifest(found[0]) if found else Manifest.new(self._embedder)
+            if manifest.layout == LAYOUT_WITHOUT_READERS:
+                manifest = await self._open_to_everybody(manifest)
             self._check(manifest)
             if not found or not manifest.lineage:
                 await self._store.upsert([manifest_point(self._scope, manifest.named())])
             await self._undo_uncommitted(manifest.generation)
             await self._store.delete(Where(equal=self._owned, at_most={"dead": manifest.generation}))
+
+    async def _open_to_everybody(self, manifest: Manifest) -> Manifest:
+        """Give the points of a collection from before there were lists their reader, everybody; return its manifest."""
+        await self._store.set_payload(Where(equal=self._owned), {FIELD: [*keywords_of(None)]})
+        manifest = replace(manifest, layout=LAYOUT)
+        # Last: what a process that died left half done is done again.
+        await self._store.upsert([manifest_point(self._scope, manifest)])
+        return manifest
 
     def _check(self, manifest: Manifest) -> None:
         if manifest.embedder != self._embedder:
@@ -99,6 +112,10 @@ class Collection:
         manifest = await self._manifest()
         return Revision(manifest.lineage, manifest.generation)
 
+    async def told_apart(self, reader: Reader) -> Reader:
+        """Return the reader without the principals that no document names so far: it reads the same."""
+        return told_apart(reader, (await self._manifest()).principals)
+
     async def live_chunks(self, ids: Sequence[str], *, generation: int) -> dict[str, LiveChunk]:
         """Return those of these chunks that a reader of `generation` sees, by id; {} for none."""
         points = await self._store.fetch(ids)
@@ -109,9 +126,11 @@ class Collection:
             and int_of(point.payload, "born") <= generation < int_of(point.payload, "dead")
         }
 
-    async def has_newer(self, *, since: int, generation: int, matching: MetadataFilter = NO_FILTER) -> bool:
-        """Return whether a reader of `generation` sees a chunk, born or released after `since`, that is `matching`."""
-        where = self._scope.live(CHUNK, generation, matching=matching)
+    async def has_newer(
+        self, *, since: int, generation: int, reader: Reader = ANYONE, matching: MetadataFilter = NO_FILTER
+    ) -> bool:
+        """Return whether `reader` sees a chunk, born or released after `since`, at `generation` that is `matching`."""
+        where = self._scope.live(CHUNK, generation, reader=reader, matching=matching)
         for came in ("born", "released"):
             if await self._store.count(replace(where, above={**where.above, came: since})):
                 return True
@@ -120,15 +139,15 @@ class Collection:
     async def _manifest(self) -> Manifest:
         return read_manifest((await self._store.fetch([self._scope.manifest_id()]))[0])
 
-    async def documents(self) -> list[DocumentInfo]:
-        """Return the live documents, ordered by id."""
-        where = self._scope.live("document", await self.generation())
+    async def documents(self, reader: Reader = ANYONE) -> list[DocumentInfo]:
+        """Return the live documents that the reader may read, ordered by id."""
+        where = self._scope.live("document", await self.generation(), reader=reader)
         return sorted([read_info(point) async for point in self._store.scroll(where)], key=lambda info: info.id)
 
     async def document_tokens(self, *, most: int) -> list[int]:
         """Return the tokens of each live document, of `most` of them if they are more, by the hash of their ids."""
         found: list[int] = []
-        points = self._store.scroll(self._scope.live("document", await self.generation()))
+        points = self._store.scroll(self._scope.live("document", await self.generation(), reader=EVERYTHING))
         async for point in points:
             if len(found) == most:
                 break
@@ -136,14 +155,15 @@ class Collection:
         return found
 
     async def info(self, document_id: str) -> DocumentInfo | None:
-        """Return the live version of a document, None if there is none."""
+        """Return the live version of a document, whoever may read it; None if there is none."""
         return await self._info(document_id, await self.generation())
 
-    async def document(self, document_id: str) -> StoredDocument:
-        """Return the live version with its text and chunks. Raises: `DocumentNotFound`."""
-        info = await self.info(document_id)
-        if info is None:
-            raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+    async def document(self, document_id: str, reader: Reader = ANYONE) -> StoredDocument:
+        """Return the live version with its text and chunks.
+
+        Raises: `DocumentNotFound`, for one that the reader may not read as for none at all.
+        """
+        info = await self._readable(document_id, await self.generation(), reader=reader)
         points = await self._points_of(info)
         parts = [str_of(point.payload, "text") for point in points if point.payload["kind"] == "text"]
         chunks = [read_chunk(point) for point in points if point.payload["kind"] in (CHUNK, HELD)]
@@ -154,26 +174,24 @@ class Collection:
         ids = [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
         return await self._store.fetch(ids, with_vectors=True)
 
-    async def publish(self, documents: Sequence[PreparedDocument]) -> list[IngestResult]:
+    async def publish(self, documents: Sequence[PreparedDocument], by: Reader = ANYONE) -> list[IngestResult]:
         """Make every document's new version live in one commit; return what became of each, in order.
 
         Readers see all the old versions before and all the new ones after. A document whose live
-        version already has this content stays as it is.
+        version already has this content stays as it is; one that `by` may not read is not replaced.
         """
         async with self._lock():
             generation = await self._begin()
-            results = [await self._stage(prepared, generation) for prepared in documents]
-            if any(result.status != "unchanged" for result in results):
-                await self._commit(generation + 1)
+            results = [await self._stage(prepared, generation, by=by) for prepared in documents]
+            if any(result.status in ("created", "updated") for result in results):
+                await self._commit(generation + 1, lists=[prepared.document.access for prepared in documents])
             return results
 
-    async def remove(self, document_id: str) -> None:
-        """Make a document invisible in one commit. Raises: `DocumentNotFound`."""
+    async def remove(self, document_id: str, reader: Reader = ANYONE) -> None:
+        """Make a document invisible in one commit. Raises: as `document`."""
         async with self._lock():
             generation = await self._begin()
-            info = await self._info(document_id, generation)
-            if info is None:
-                raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+            info = await self._readable(document_id, generation, reader=reader)
             # The tombstone keeps the count of versions: a later document of this id is not mistaken for this one.
             tombstone: Payload = {
                 "kind": "tombstone",
@@ -185,13 +203,11 @@ class Collection:
             await self._retire(document_id, generation)
             await self._commit(generation + 1)
 
-    async def release(self, document_id: str) -> None:
-        """Let searches find a quarantined document; nothing changes for one that is not. Raises: `DocumentNotFound`."""
+    async def release(self, document_id: str, reader: Reader = ANYONE) -> None:
+        """Let searches find a quarantined document; nothing changes for one that is not. Raises: as `document`."""
         async with self._lock():
             generation = await self._begin()
-            info = await self._info(document_id, generation)
-            if info is None:
-                raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+            info = await self._readable(document_id, generation, reader=reader)
             if info.quarantined:
                 version = {**self._owned, "document_id": document_id, "version": info.version}
                 shown: Payload = {"kind": CHUNK, "released": generation + 1}
@@ -212,15 +228,16 @@ class Collection:
         top_k: int,
         timer: StageTimer,
         fusion: Fusion = PLAIN_RRF,
+        reader: Reader = ANYONE,
         matching: MetadataFilter = NO_FILTER,
     ) -> tuple[int, list[Hit]]:
         """Return the generation searched and at most `top_k` fused hits, best first.
 
-        Only chunks of documents whose metadata is `matching` are hits. The dense and the BM25 query run
-        side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
+        Only chunks of documents that `reader` may read and whose metadata is `matching` are hits. The dense and the
+        BM25 query run side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
         generation = await self.generation()
-        where = self._scope.live(CHUNK, generation, matching=matching)
+        where = self._scope.live(CHUNK, generation, reader=reader, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):
@@ -274,10 +291,16 @@ class Collection:
         await self._store.set_payload(dying, {"dead": NEVER})
 
     async def _info(self, document_id: str, generation: int) -> DocumentInfo | None:
-        where = self._scope.live("document", generation, document_id=document_id)
+        where = self._scope.live("document", generation, reader=EVERYTHING, document_id=document_id)
         async for point in self._store.scroll(where):
             return read_info(point)
         return None
+
+    async def _readable(self, document_id: str, generation: int, *, reader: Reader) -> DocumentInfo:
+        info = await self._info(document_id, generation)
+        if info is None or not reader.may_read(info.access):
+            raise DocumentNotFound(f"collection {self._scope.collection!r} has no document {document_id!r}")
+        return info
 
     async def _points_of(self, info: DocumentInfo) -> list[Point]:
         record = (await self._store.fetch([self._scope.point_id("document", info.id, info.version)]))[0]
@@ -286,9 +309,11 @@ class Collection:
         ids += [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
         return await self._store.fetch(ids)
 
-    async def _stage(self, prepared: PreparedDocument, generation: int) -> IngestResult:
+    async def _stage(self, prepared: PreparedDocument, generation: int, *, by: Reader) -> IngestResult:
         document, chunks = prepared.document, len(prepared.chunks)
         live = await self._info(document.id, generation)
+        if live is not None and not by.may_read(live.access):
+            return not_replaced(document.id)
         if live is not None and live.content_hash == prepared.content_hash:
             return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
         version = await self._last_version(document.id, live) + 1
@@ -311,8 +336,9 @@ class Collection:
         )
         await self._store.set_payload(where, {"dead": generation + 1})
 
-    async def _commit(self, generation: int) -> None:
-        manifest = replace(await self._manifest(), generation=generation)
+    async def _commit(self, generation: int, *, lists: Sequence[Access] = ()) -> None:
+        before = await self._manifest()
+        manifest = replace(before, generation=generation, principals=named(before.principals, lists))
         await self._store.upsert([manifest_point(self._scope, manifest)])
         now = time.monotonic()
         self._retired.append((now, generation))

@@ -5,6 +5,7 @@ IndexingError
 │   ├── EmptyText
 │   ├── InvalidText
 │   ├── DocumentTooLarge
+│   ├── AccessDenied          the key that sends it could not read it
 │   ├── UnreadableDocument
 │   └── UnsupportedFormat
 ├── CollectionNotFound
@@ -51,6 +52,12 @@ class DocumentTooLarge(DocumentError):
     """The document, or what a file unpacks to, is over its limit."""
 
     code = "document_too_large"
+
+
+class AccessDenied(DocumentError):
+    """Who sends the document may not read what it would replace, or could not read it afterwards."""
+
+    code = "access_denied"
 
 
 class UnreadableDocument(DocumentError):

@@ -10,13 +10,14 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from anyio import CapacityLimiter, to_thread
 
+from indexes.access import Reader
 from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens, chunk_text
 from indexes.collection import Collection
-from indexes.errors import DocumentError
+from indexes.errors import AccessDenied, DocumentError
 from indexes.invisible import strip_invisible
 from indexes.loading import check_text
-from indexes.manifest import PreparedChunk, PreparedDocument, content_hash, str_of
+from indexes.manifest import PreparedChunk, PreparedDocument, content_hash, not_replaced, str_of
 from indexes.points import payload_bytes
 from indexes.records import (
     ChunkSpan,
@@ -149,8 +150,11 @@ class Preparer:
         self._max_bytes = max_bytes
         self._threads = CapacityLimiter(THREADS)
 
-    def refusals(self, documents: Sequence[Document]) -> dict[int, IngestResult]:
-        """Return a failed result for each document, by position, that cannot be stored: checked before any work."""
+    def refusals(self, documents: Sequence[Document], by: Reader) -> dict[int, IngestResult]:
+        """Return a failed result for each document, by position, that cannot be stored: checked before any work.
+
+        by: who sends them, and may write only what it may read.
+        """
         refused: dict[int, IngestResult] = {}
         seen: set[str] = set()
         for at, document in enumerate(documents):
@@ -159,16 +163,23 @@ class Preparer:
                 if document.id in seen:
                     raise DocumentError(f"document id {document.id!r} appears twice in one request")
                 payload_bytes({"title": document.title, "metadata": dict(document.metadata)})
+                if not by.may_read(document.access):
+                    raise AccessDenied(
+                        f"this key could not read the document {document.id!r} afterwards: it must belong to a group "
+                        "on the document's list, or read all documents"
+                    )
             except DocumentError as error:
                 failure = IngestFailure(error.code, error.detail)
                 refused[at] = IngestResult(document.id, None, "failed", 0, 0, failure)
             seen.add(document.id)
         return refused
 
-    async def chunked(self, target: Collection, document: Document) -> ChunkedDocument | IngestResult:
-        """Return the chunked document, or its `unchanged` result if the live version is the same already."""
+    async def chunked(self, target: Collection, document: Document, *, by: Reader) -> ChunkedDocument | IngestResult:
+        """Return the chunked document, or its result if it is not to be stored: it is the same already, or hidden."""
         digest = content_hash(document, settings=f"{self._knobs.digest()}/{self._embedder.tag}")
         live = await target.info(document.id)
+        if live is not None and not by.may_read(live.access):
+            return not_replaced(document.id)
         if live is not None and live.content_hash == digest:
             return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
         chunk = partial(chunk_text, document.text, self._knobs, count_tokens=self._count_tokens)

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import TypeAlias
 from urllib.parse import quote
 
+from indexes.access import ANYONE, Reader
 from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens
 from indexes.collection import Collection, StageTimer
@@ -70,21 +71,27 @@ class Library:
         self._tidying: set[asyncio.Task[None]] = set()
 
     async def ingest(
-        self, tenant: str, collection: str, documents: Sequence[Document], *, progress: Progress | None = None
+        self,
+        tenant: str,
+        collection: str,
+        documents: Sequence[Document],
+        *,
+        by: Reader = ANYONE,
+        progress: Progress | None = None,
     ) -> list[IngestResult]:
         """Store the documents and return what became of each, in order; [] for none.
 
         A document that cannot be stored is a `failed` result, the others go on. Each document
-        becomes visible whole, in groups of about 512 chunks. Raises: `StoreUnavailable`,
-        `SettingsMismatch`.
+        becomes visible whole, in groups of about 512 chunks. by: who sends them; it writes and replaces only
+        what it may read. Raises: `StoreUnavailable`, `SettingsMismatch`.
         """
         admitted = await self.admitted(tenant, collection, documents)
-        results = self._preparer.refusals(admitted)
+        results = self._preparer.refusals(admitted, by)
         tally = IngestTally(len(documents), progress)
         tally.add(documents=len(results))
         if len(results) < len(documents):
             target = await self._open(Scope(tenant, collection), create=True)
-            await self._ingest_into(target, admitted, results=results, tally=tally)
+            await self._ingest_into(target, admitted, by=by, results=results, tally=tally)
             self._tidy_later(target)
         return [results[at] for at in range(len(documents))]
 
@@ -95,13 +102,13 @@ class Library:
         """
         return await self._admit(tenant, collection, documents)
 
-    async def release(self, tenant: str, collection: str, document_id: str) -> None:
-        """Let searches find a quarantined document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
-        await (await self._open(Scope(tenant, collection))).release(document_id)
+    async def release(self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE) -> None:
+        """Let searches find a quarantined document. Raises: as `document`."""
+        await (await self._open(Scope(tenant, collection))).release(document_id, reader)
 
-    async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
-        """Return the live documents of a collection, ordered by id. Raises: `CollectionNotFound`."""
-        return await (await self._open(Scope(tenant, collection))).documents()
+    async def documents(self, tenant: str, collection: str, *, reader: Reader = ANYONE) -> list[DocumentInfo]:
+        """Return the live documents of a collection that the reader may read, by id. Raises: `CollectionNotFound`."""
+        return await (await self._open(Scope(tenant, collection))).documents(reader)
 
     async def document_tokens(self, tenant: str, collection: str, *, most: int) -> list[int]:
         """Return the tokens of each of at most `most` live documents, in no useful order.
@@ -110,13 +117,31 @@ class Library:
         """
         return await (await self._open(Scope(tenant, collection))).document_tokens(most=most)
 
-    async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
-        """Return the live version of a document. Raises: `CollectionNotFound`, `DocumentNotFound`."""
-        return await (await self._open(Scope(tenant, collection))).document(document_id)
+    async def document(
+        self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE
+    ) -> StoredDocument:
+        """Return the live version of a document.
 
-    async def delete(self, tenant: str, collection: str, document_id: str) -> None:
-        """Make a document invisible at once. Raises: `CollectionNotFound`, `DocumentNotFound`."""
-        await (await self._open(Scope(tenant, collection))).remove(document_id)
+        Raises: `CollectionNotFound`; `DocumentNotFound`, also for one that the reader may not read.
+        """
+        return await (await self._open(Scope(tenant, collection))).document(document_id, reader)
+
+    async def delete(self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE) -> None:
+        """Make a document invisible at once. Raises: as `document`."""
+        await (await self._open(Scope(tenant, collection))).remove(document_id, reader)
+
+    async def told_apart(self, tenant: str, collection: str, reader: Reader) -> Reader:
+        """Return the reader without the principals that no document of the collection names: it reads the same.
+
+        What is asked or kept for the one is so for every other reader of which the same is left. The reader itself
+        where there is no such collection. Raises: `StoreUnavailable`.
+        """
+        if reader == ANYONE:
+            return reader
+        try:
+            return await (await self._open(Scope(tenant, collection))).told_apart(reader)
+        except CollectionNotFound:
+            return reader
 
     async def generation(self, tenant: str, collection: str) -> int:
         """Return the committed generation of a collection. Raises: `CollectionNotFound`."""
@@ -136,14 +161,21 @@ class Library:
         return await (await self._open(Scope(tenant, collection))).live_chunks(ids, generation=generation)
 
     async def has_newer(
-        self, tenant: str, collection: str, *, since: int, generation: int, matching: MetadataFilter = NO_FILTER
+        self,
+        tenant: str,
+        collection: str,
+        *,
+        since: int,
+        generation: int,
+        reader: Reader = ANYONE,
+        matching: MetadataFilter = NO_FILTER,
     ) -> bool:
-        """Return whether a reader of `generation` sees a chunk born after `since` whose document is `matching`.
+        """Return whether `reader` sees at `generation` a chunk born after `since` whose document is `matching`.
 
         Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
         target = await self._open(Scope(tenant, collection))
-        return await target.has_newer(since=since, generation=generation, matching=matching)
+        return await target.has_newer(since=since, generation=generation, reader=reader, matching=matching)
 
     async def search(
         self,
@@ -155,16 +187,19 @@ class Library:
         top_k: int,
         timer: StageTimer,
         fusion: Fusion = PLAIN_RRF,
+        reader: Reader = ANYONE,
         matching: MetadataFilter = NO_FILTER,
     ) -> tuple[int, list[Hit]]:
         """Return the generation and at most `top_k` fused hits for `text`, best first.
 
-        `question` is `text` through the embedder; only documents whose metadata is `matching` are
-        searched. Raises: `CollectionNotFound`, `StoreUnavailable`.
+        `question` is `text` through the embedder; only documents that `reader` may read and whose metadata is
+        `matching` are searched. Raises: `CollectionNotFound`, `StoreUnavailable`.
         """
         target = await self._open(Scope(tenant, collection))
         terms = self._bm25.question(strip_invisible(text))
-        return await target.search(question, terms, top_k=top_k, timer=timer, fusion=fusion, matching=matching)
+        return await target.search(
+            question, terms, top_k=top_k, timer=timer, fusion=fusion, reader=reader, matching=matching
+        )
 
     async def neighbours(self, tenant: str, collection: str, hits: Sequence[Hit], *, reach: int = 1) -> list[Hit]:
         """Return the chunks at most `reach` away from a hit in its document, each once, without scores.
@@ -189,13 +224,19 @@ class Library:
         task.add_done_callback(self._tidying.discard)
 
     async def _ingest_into(
-        self, target: Collection, documents: Sequence[Document], *, results: dict[int, IngestResult], tally: IngestTally
+        self,
+        target: Collection,
+        documents: Sequence[Document],
+        *,
+        by: Reader,
+        results: dict[int, IngestResult],
+        tally: IngestTally,
     ) -> None:
         group: dict[int, ChunkedDocument] = {}
         for at, document in enumerate(documents):
             if at in results:
                 continue
-            chunked = await self._preparer.chunked(target, document)
+            chunked = await self._preparer.chunked(target, document, by=by)
             if isinstance(chunked, IngestResult):
                 results[at] = chunked
                 tally.add(documents=1)
@@ -203,15 +244,15 @@ class Library:
             group[at] = chunked
             tally.add(chunks_found=len(chunked.spans))
             if sum(len(item.spans) for item in group.values()) >= GROUP_CHUNKS:
-                results.update(await self._publish(target, group, tally))
+                results.update(await self._publish(target, group, by=by, tally=tally))
                 group = {}
-        results.update(await self._publish(target, group, tally))
+        results.update(await self._publish(target, group, by=by, tally=tally))
 
     async def _publish(
-        self, target: Collection, group: dict[int, ChunkedDocument], tally: IngestTally
+        self, target: Collection, group: dict[int, ChunkedDocument], *, by: Reader, tally: IngestTally
     ) -> dict[int, IngestResult]:
         prepared = await self._preparer.prepared(list(group.values()), tally)
-        results = await target.publish(prepared) if prepared else []
+        results = await target.publish(prepared, by) if prepared else []
         tally.add(documents=len(results))
         return dict(zip(group, results, strict=True))
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from indexes.access import FIELD, Access, Reader, keywords_of
+from indexes.errors import AccessDenied
 from indexes.facets import NO_FILTER, MetadataFilter, facets_of, wanted_facets
 from indexes.records import (
     ChunkSpan,
@@ -20,6 +22,8 @@ from indexes.records import (
     DocumentInfo,
     Encoded,
     Hit,
+    IngestFailure,
+    IngestResult,
     LiveChunk,
     Scalar,
     Span,
@@ -33,8 +37,10 @@ from indexes.tokens import from_text, to_text
 NEVER = 2**53 - 1
 # A document's text is stored in parts of this many characters, so that no single write is huge.
 TEXT_PART_CHARS = 200_000
-# What a chunk's payload holds; one more with each change that older points cannot serve.
-LAYOUT = 3
+# What a point's payload holds; one more with each change that older points cannot serve.
+LAYOUT = 4
+# Points of this layout are the same but for their readers, whom nothing restricted then.
+LAYOUT_WITHOUT_READERS = 3
 # What a chunk's point is, and that of a quarantined document: searches ask for the first alone.
 CHUNK, HELD = "chunk", "held"
 NAMESPACE = uuid.UUID("5f2f6a2e-6f1b-5f0e-9b0f-7a1f0d3c9b42")
@@ -45,13 +51,15 @@ class Manifest:
     """The state of a collection: its committed generation, the embedder of its vectors, the layout of its points.
 
     lineage: drawn when the collection was made, so that one made anew under the same name is told apart; "" where
-    an older version of ragopt made it and nobody opened it since.
+    an older version of ragopt made it and nobody opened it since. principals: named by the lists of its documents
+    so far; None for more than are kept.
     """
 
     generation: int
     embedder: str
     layout: int = LAYOUT
     lineage: str = ""
+    principals: Access = ()
 
     @classmethod
     def new(cls, embedder: str) -> Manifest:
@@ -103,9 +111,15 @@ class Scope:
         return self.point_id("tombstone", document_id)
 
     def live(
-        self, kind: str, generation: int, *, document_id: str | None = None, matching: MetadataFilter = NO_FILTER
+        self,
+        kind: str,
+        generation: int,
+        *,
+        reader: Reader,
+        document_id: str | None = None,
+        matching: MetadataFilter = NO_FILTER,
     ) -> Where:
-        """Return the filter of what a reader of `generation` sees. The tenant is always in it.
+        """Return the filter of what `reader` sees at `generation`. The tenant is always in it.
 
         `matching` is for chunks: no other point carries its document's facets.
         """
@@ -113,14 +127,17 @@ class Scope:
         if document_id is not None:
             equal["document_id"] = document_id
         holds = [("facets", values) for values in wanted_facets(matching)]
+        if not reader.everything:
+            holds.append((FIELD, reader.keywords()))
         return Where(equal=equal, at_most={"born": generation}, above={"dead": generation}, holds=holds)
 
 
 def content_hash(document: Document, *, settings: str) -> str:
-    """Return the sha256 of everything that shapes a version: text, title, metadata and the index settings."""
-    canonical = json.dumps(
-        [document.text, document.title, dict(document.metadata), settings], sort_keys=True, ensure_ascii=False
-    )
+    """Return the sha256 of everything that shapes a version: text, title, metadata, the index settings, its readers."""
+    shaping: list[object] = [document.text, document.title, dict(document.metadata), settings]
+    if document.access is not None:
+        shaping.append(sorted(set(document.access)))
+    canonical = json.dumps(shaping, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -133,6 +150,7 @@ def manifest_point(scope: Scope, manifest: Manifest) -> Point:
         "embedder": manifest.embedder,
         "layout": manifest.layout,
         "lineage": manifest.lineage,
+        "principals": None if manifest.principals is None else [*manifest.principals],
     }
     return Point(scope.manifest_id(), payload)
 
@@ -142,9 +160,9 @@ def read_manifest(point: Point) -> Manifest:
     payload = point.payload
     # The first layout did not say so.
     layout = int_of(payload, "layout") if "layout" in payload else 1
-    return Manifest(
-        int_of(payload, "generation"), str_of(payload, "embedder"), layout, str(payload.get("lineage") or "")
-    )
+    lineage = str(payload.get("lineage") or "")
+    principals = read_access(payload, "principals", missing=())
+    return Manifest(int_of(payload, "generation"), str_of(payload, "embedder"), layout, lineage, principals)
 
 
 def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, born: int) -> list[Point]:
@@ -156,6 +174,7 @@ def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, bo
         "version": version,
         "born": born,
         "dead": NEVER,
+        FIELD: [*keywords_of(document.access)],
     }
     parts = text_parts(document.text)
     record: Payload = {
@@ -169,6 +188,7 @@ def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, bo
         "content_hash": prepared.content_hash,
         "provenance": dict(document.provenance),
         "quarantined": document.quarantined,
+        "access": None if document.access is None else [*document.access],
     }
     points = [Point(scope.point_id("document", document.id, version), record)]
     points += [
@@ -215,6 +235,7 @@ def read_info(point: Point) -> DocumentInfo:
         # Records of earlier releases do not say.
         provenance=cast("Mapping[str, Scalar]", payload.get("provenance", {})),
         quarantined=bool(payload.get("quarantined", False)),
+        access=read_access(payload, "access", missing=None),
     )
 
 
@@ -254,6 +275,18 @@ def read_live(point: Point) -> LiveChunk:
     born = int_of(payload, "born")
     released = int_of(payload, "released") if "released" in payload else born
     return LiveChunk(int_of(payload, "start"), str_of(payload, "text"), max(born, released))
+
+
+def read_access(payload: Payload, field: str, *, missing: Access) -> Access:
+    """Return the principals of a field; `missing` where an older version of ragopt wrote none."""
+    stored = payload.get(field, missing)
+    return None if stored is None else tuple(cast("Sequence[str]", stored))
+
+
+def not_replaced(document_id: str) -> IngestResult:
+    """Return the failed result of a document whose live version its sender may not read."""
+    reason = f"there is a document {document_id!r} that this key may not read, so it may not replace it either"
+    return IngestResult(document_id, None, "failed", 0, 0, IngestFailure(AccessDenied.code, reason))
 
 
 def text_parts(text: str) -> list[str]:

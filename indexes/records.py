@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from indexes.access import Access
+
 FloatMatrix: TypeAlias = NDArray[np.float32]
 FloatVector: TypeAlias = NDArray[np.float32]
 BitMatrix: TypeAlias = NDArray[np.uint8]
@@ -43,6 +45,7 @@ class Document:
 
     provenance: where it came from and what a screening found in it; no part of its version's identity.
     quarantined: whether it is stored without being found by any search, until it is released.
+    access: the principals that may read it; None for everybody of its tenant.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Document:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     provenance: Mapping[str, Scalar] = field(default_factory=dict)
     quarantined: bool = False
+    access: Access = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class DocumentInfo:
     content_hash: str
     provenance: Mapping[str, Scalar] = field(default_factory=dict)
     quarantined: bool = False
+    access: Access = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from indexes.records import FloatVector, SparseVector
 PayloadValue: TypeAlias = "str | int | float | bool | list[PayloadValue] | dict[str, PayloadValue] | None"
 Payload: TypeAlias = dict[str, PayloadValue]
 
-KEYWORD_FIELDS = ("kind", "tenant", "document_id", "facets")
+KEYWORD_FIELDS = ("kind", "tenant", "document_id", "facets", "readers")
 INTEGER_FIELDS = ("born", "dead", "released", "version", "n")
 
 
