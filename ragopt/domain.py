@@ -1,4 +1,4 @@
-"""The nouns of a question and its answer: frozen values, standard library only."""
+"""The nouns of a question and its answer: frozen values, over the standard library alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
+from indexes.access import ANYONE, Reader
 from ragopt.checks import CheckedClaim, Checks
 
 Span: TypeAlias = tuple[int, int]
@@ -108,6 +109,7 @@ class Question:
     examples: good answers that the prompt shows behind that, as text; "" for none.
     variant: `experiment/variant` where the question takes part in one, "" where it does not.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
+    reader: who it is asked for, which decides what documents it may be answered from.
     max_sentences: of the answer, None for no bound. answer_schema: the JSON schema that the answer is to match, as
     JSON; "" for an answer in words.
     """
@@ -137,6 +139,7 @@ class Question:
     summary: Summary | None = None
     max_sentences: int | None = None
     answer_schema: str = ""
+    reader: Reader = ANYONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,15 @@ from ragopt.api.sse import EventStream, encode_event
 from ragopt.audit import events as audit
 from ragopt.config import Settings
 from ragopt.domain import Answer, QueryKnobs, Question, Turn
-from ragopt.errors import QuestionTooLong, RagoptError, UnknownModel
+from ragopt.errors import NotFound, QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.assigning import Assignment, applied, assigned
 from ragopt.experiments.losses import losses_of
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
 from ragopt.settings.collections import examples_of
-from ragopt.state.conversations import NEW, Conversation
-from ragopt.state.keys import ApiKey
+from ragopt.state.conversations import NEW, UNKNOWN, Conversation
+from ragopt.state.key_records import ApiKey
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
 
@@ -91,6 +91,7 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
             filter=body.filter,
             budget_named=names_more(body, shared.service.settings),
             key_id=caller.id,
+            reader=await shared.service.library.told_apart(caller.tenant, body.collection, caller.reader),
         )
         found = await shared.service.pipeline.context_for(question, trace=trace)
         shared.service.audit.record(audit.found(found, question, request_id=trace.request_id))
@@ -122,7 +123,7 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
     instructions: the application's own system message.
 
     Raises: `MissingKey`, `MissingScope`, `UnknownModel`, `QuestionTooLong`, `StateUnavailable`, `RateLimited`,
-    `BudgetSpent`.
+    `BudgetSpent`, `NotFound` for a conversation that the caller may not read all of.
     """
     shared, trace = running(request), trace_of(request)
     settings = shared.service.settings
@@ -142,8 +143,11 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
     finally:
         guessed.cancel()
         await asyncio.gather(guessed, return_exceptions=True)
+    if not caller.reader.covers(kept.reader):
+        raise NotFound(UNKNOWN)
+    reader = await shared.service.library.told_apart(caller.tenant, body.collection, caller.reader)
     question = question_of(body, caller, kept=kept, settings=settings)
-    question = replace(question, instructions=instructions)
+    question = replace(question, instructions=instructions, reader=reader)
     assignment = await assignment_of(shared, question, body.conversation_id)
     question = applied(question, assignment)
     if assignment is not None:
@@ -175,7 +179,7 @@ async def conversation(
 
 
 def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, settings: Settings) -> Question:
-    """Return the question as the pipeline takes it; the tenant is the key's."""
+    """Return the question as the pipeline takes it, for everybody of the key's tenant."""
     return Question(
         text=body.question,
         tenant=caller.tenant,

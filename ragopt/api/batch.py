@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import reduce
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from indexes.access import ANYONE, Reader
 from ragopt.api.answers import PERMIT, question_of, refuse_long, refuse_unknown
 from ragopt.api.batch_wire import (
     BatchLineOut,
@@ -32,7 +35,7 @@ from ragopt.domain import TIER_RANK, Question
 from ragopt.errors import InvalidRequest, ModelNotAllowed
 from ragopt.state.batch_records import BatchItem, BatchResult, Terms
 from ragopt.state.conversations import NEW
-from ragopt.state.keys import ApiKey
+from ragopt.state.key_records import ApiKey
 
 JSON_LINES = "application/jsonl"
 
@@ -53,8 +56,10 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
     items = await checked_items(shared, body, caller)
     now = shared.service.batches.store.now()
     deadline_at = None if body.deadline_s is None else now + body.deadline_s
-    terms = Terms(caller.tenant, body.collection, now, deadline_at, live=body.live, total=len(items))
-    digest = hashlib.sha256(await request.body()).hexdigest()
+    reader = reduce(Reader.joined, (item.question.reader for item in items), ANYONE)
+    terms = Terms(caller.tenant, body.collection, now, deadline_at, live=body.live, total=len(items), reader=reader)
+    # The same body is another request where somebody else may read something else.
+    digest = hashlib.sha256(await request.body() + repr(caller.reader).encode()).hexdigest()
     idempotency = None if key is None else (key, digest)
     store = shared.service.batches.store
     batch_id, new = await store.create(terms, items, idempotency=idempotency)
@@ -64,28 +69,32 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
         shared.service.audit.record(told)
     shared.batches.wake()
     headers = {"Location": f"/batch/{batch_id}"} | ({} if new else {"Idempotency-Replayed": "true"})
-    info = await store.info(batch_id, tenant=caller.tenant)
+    info = await store.info(batch_id, tenant=caller.tenant, reader=caller.reader)
     return JSONResponse(batch_json(info), HTTPStatus.ACCEPTED, headers=headers)
 
 
 @router.get("/batch", responses={200: {"model": BatchList}})
 async def listed(request: Request, caller: QueryCaller) -> Response:
     """List the tenant's batches, the newest first, at most 100."""
-    found = await running(request).service.batches.store.of_tenant(caller.tenant)
+    found = await running(request).service.batches.store.of_tenant(caller.tenant, reader=caller.reader)
     return JSONResponse({"batches": [batch_json(info) for info in found]})
 
 
 @router.get("/batch/{batch_id}", responses={200: {"model": BatchOut}})
 async def batch(request: Request, batch_id: str, caller: QueryCaller) -> Response:
     """Return how a batch stands."""
-    return JSONResponse(batch_json(await running(request).service.batches.store.info(batch_id, tenant=caller.tenant)))
+    return JSONResponse(
+        batch_json(
+            await running(request).service.batches.store.info(batch_id, tenant=caller.tenant, reader=caller.reader)
+        )
+    )
 
 
 @router.get("/batch/{batch_id}/results", responses={200: {"model": BatchLineOut, "content": {JSON_LINES: {}}}})
 async def results(request: Request, batch_id: str, caller: QueryCaller) -> Response:
     """Return one JSON object a line for each request that has its result, in the order of the requests."""
     store = running(request).service.batches.store
-    info = await store.info(batch_id, tenant=caller.tenant)
+    info = await store.info(batch_id, tenant=caller.tenant, reader=caller.reader)
     return StreamingResponse(lines_of(store.results(batch_id, total=info.terms.total)), media_type=JSON_LINES)
 
 
@@ -94,12 +103,12 @@ async def cancel(request: Request, batch_id: str, caller: QueryCaller) -> Respon
     """Cancel a batch: 202 while it ends, 200 where it has ended. What was answered by then stays."""
     shared = running(request)
     store = shared.service.batches.store
-    info = await store.info(batch_id, tenant=caller.tenant)
+    info = await store.info(batch_id, tenant=caller.tenant, reader=caller.reader)
     if info.ended_at is not None:
         return JSONResponse(batch_json(info))
     await store.cancel(batch_id)
     shared.batches.wake(batch_id)
-    info = await store.info(batch_id, tenant=caller.tenant)
+    info = await store.info(batch_id, tenant=caller.tenant, reader=caller.reader)
     return JSONResponse(batch_json(info), HTTPStatus.ACCEPTED)
 
 
@@ -122,8 +131,11 @@ async def checked_items(shared: Running, body: BatchRequest, caller: ApiKey) -> 
     for item in body.requests:
         with naming(item.custom_id):
             items.append(await checked(item, body, caller, settings=settings))
+    library, readers = shared.service.library, {}
     for collection in sorted({item.question.collection for item in items}):
-        await shared.service.library.generation(caller.tenant, collection)
+        await library.generation(caller.tenant, collection)
+        readers[collection] = await library.told_apart(caller.tenant, collection, caller.reader)
+    items = [replace(item, question=replace(item.question, reader=readers[item.question.collection])) for item in items]
     for question in {payer(item.question): item.question for item in items}.values():
         await shared.service.accounts.meter.check(question)
     return items

@@ -9,18 +9,18 @@ from ragopt.api.running import running
 from ragopt.api.schemas import ConversationOut, ProblemOut
 from ragopt.api.security import BEARER, KeyedRoute, QueryCaller
 from ragopt.errors import NotFound
+from ragopt.state.conversations import UNKNOWN
 
 router = APIRouter(
     route_class=KeyedRoute, dependencies=[BEARER], tags=["questions"], responses={"4XX": {"model": ProblemOut}}
 )
-UNKNOWN = "There is no such conversation."
 
 
 @router.get("/conversations/{conversation_id:path}", responses={200: {"model": ConversationOut}})
 async def conversation(request: Request, conversation_id: str, caller: QueryCaller) -> Response:
     """Return the newest turns of a conversation, at most 1,000, and the summary that stands for the oldest."""
     kept = await running(request).service.conversations.load(caller.tenant, conversation_id)
-    if not kept.turns:
+    if not kept.turns or not caller.reader.covers(kept.reader):
         raise NotFound(UNKNOWN)
     summary = kept.summary
     return JSONResponse(
@@ -41,6 +41,8 @@ async def conversation(request: Request, conversation_id: str, caller: QueryCall
 @router.delete("/conversations/{conversation_id:path}", status_code=204)
 async def delete(request: Request, conversation_id: str, caller: QueryCaller) -> Response:
     """Forget a conversation, its turns and its summary."""
-    if not await running(request).service.conversations.delete(caller.tenant, conversation_id):
+    conversations = running(request).service.conversations
+    kept = await conversations.load(caller.tenant, conversation_id)
+    if not caller.reader.covers(kept.reader) or not await conversations.delete(caller.tenant, conversation_id):
         raise NotFound(UNKNOWN)
     return Response(status_code=204)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from ragopt.api.fields import CollectionName, FiniteFloat, Name, Text
+from ragopt.api.fields import CollectionName, FiniteFloat, Name, Principal, Text
 from ragopt.api.schemas import Wire
+from ragopt.principals import MAX_PRINCIPALS
 
 MAX_DOCUMENTS = 10_000
 
@@ -20,6 +21,11 @@ class DocumentIn(Wire):
     text: str
     title: Annotated[Text, StringConstraints(max_length=2_000)] = ""
     metadata: dict[Name, Text | int | FiniteFloat | bool] = Field(default_factory=dict, max_length=100)
+    access: list[Principal] | None = Field(
+        default=None,
+        max_length=MAX_PRINCIPALS,
+        description="who may read it, such as `group:hr`; left out: every key of the tenant; []: keys that read all",
+    )
 
 
 class IngestRequest(Wire):
@@ -70,6 +76,7 @@ class DocumentListed(Wire):
     tokens: int
     quarantined: bool
     provenance: dict[str, str | int | float | bool]
+    access: Annotated[list[str] | None, Field(description="its list, as far as the key may see it; null for everybody")]
 
 
 class DocumentList(Wire):
@@ -97,4 +104,5 @@ class DocumentOut(Wire):
     metadata: dict[str, str | int | float | bool]
     quarantined: bool
     provenance: dict[str, str | int | float | bool]
+    access: Annotated[list[str] | None, Field(description="its list, as far as the key may see it; null for everybody")]
     chunks: list[ChunkOut]

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from indexes.invisible import is_blank
+from ragopt.principals import WHAT_IT_IS, is_principal
 
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ID_CHARS = 512
@@ -45,10 +46,18 @@ def printable(name: str) -> str:
     return name
 
 
+def principal(text: str) -> str:
+    """Return `text` if it can be on the list of a document."""
+    if not is_principal(text):
+        raise PydanticCustomError("principal", "{what}", {"what": WHAT_IT_IS})
+    return text
+
+
 Text = Annotated[str, AfterValidator(encodable)]
 QuestionText = Annotated[Text, AfterValidator(not_blank)]
 CollectionName = Annotated[str, AfterValidator(collection_name)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(printable)]
+Principal = Annotated[str, AfterValidator(principal)]
 Label = Annotated[Text, StringConstraints(max_length=128), AfterValidator(printable)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 Money = Annotated[str, Field(description="USD, a decimal number")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -25,7 +26,8 @@ from ragopt.api.security import BEARER, IngestCaller, KeyedRoute
 from ragopt.api.submissions import Submission, read_submission
 from ragopt.audit import events as audit
 from ragopt.errors import InvalidRequest, StateUnavailable
-from ragopt.state.keys import ApiKey
+from ragopt.state.jobs import JobOwner
+from ragopt.state.key_records import ApiKey
 
 LOGGER = logging.getLogger("ragopt.requests")
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -36,7 +38,7 @@ def request_body() -> Json:
     schema = IngestRequest.model_json_schema()
     schema["properties"]["documents"]["items"] = schema.pop("$defs")["DocumentIn"]
     files: Json = {"type": "array", "items": {"type": "string", "format": "binary"}}
-    form = {"files": files, "collection": {"type": "string"}, "wait": {"type": "boolean"}}
+    form = {"files": files, "collection": {"type": "string"}, "wait": {"type": "boolean"}, "access": {"type": "string"}}
     content = {
         "application/json": {"schema": schema},
         "multipart/form-data": {"schema": {"type": "object", "properties": form}},
@@ -95,7 +97,9 @@ async def once(
 
     Raises: `IdempotencyConflict`, `StateUnavailable`.
     """
-    kept = await shared.service.idempotency.begin(caller.tenant, key, submission.digest)
+    # The same body is another request where its sender may write something else.
+    digest = hashlib.sha256(f"{submission.digest}{caller.reader}".encode()).hexdigest()
+    kept = await shared.service.idempotency.begin(caller.tenant, key, digest)
     if kept is not None:
         first = json.loads(kept)
         return JSONResponse(first["content"], first["status"], headers={"Idempotency-Replayed": "true"})
@@ -108,7 +112,7 @@ async def once(
         with suppress(StateUnavailable):
             if done:
                 kept = kept_response(response)
-                await shared.service.idempotency.complete(caller.tenant, key, submission.digest, response=kept)
+                await shared.service.idempotency.complete(caller.tenant, key, digest, response=kept)
             else:
                 await shared.service.idempotency.abandon(caller.tenant, key)
     return response
@@ -123,14 +127,17 @@ async def stored(request: Request, submission: Submission, caller: ApiKey) -> Re
     """Return the results once everything is stored; a problem if nothing could be."""
     shared, trace = running(request), trace_of(request)
     with trace.stage("ingest"):
-        results = await shared.service.library.ingest(caller.tenant, submission.collection, submission.documents())
+        results = await shared.service.library.ingest(
+            caller.tenant, submission.collection, submission.documents(), by=caller.reader
+        )
     shared.metrics.ingested(results)
     merged = submission.merged(results)
     taken_in(request, submission, caller, documents=audit.stored(merged))
     if all(result.status == "failed" for result in merged):
         return nothing_stored(request, merged)
     try:
-        job_id = await shared.service.jobs.record(caller.tenant, submission.collection, merged)
+        whose = JobOwner(caller.tenant, submission.collection, caller.reader, submission.restricted)
+        job_id = await shared.service.jobs.record(whose, merged)
     except StateUnavailable as error:
         # The documents are stored; only the record for GET /ingest/{job_id} is missing.
         trace.fell_back("jobs", error.detail)
@@ -146,7 +153,8 @@ async def queued(request: Request, submission: Submission, caller: ApiKey) -> Re
         return nothing_stored(request, unreadable)
     # A queue must not keep what the collection's policy redacts.
     admitted = await shared.service.library.admitted(caller.tenant, submission.collection, submission.documents())
-    job_id = await shared.service.jobs.create(caller.tenant, submission.collection, admitted)
+    whose = JobOwner(caller.tenant, submission.collection, caller.reader, submission.restricted)
+    job_id = await shared.service.jobs.create(whose, admitted)
     named = tuple(audit.DocumentUse(document.id, outcome="queued") for document in admitted)
     taken_in(request, submission, caller, documents=named, job_id=job_id)
     shared.jobs.wake()
@@ -179,6 +187,6 @@ def nothing_stored(request: Request, results: list[IngestResult]) -> Response:
 @router.get("/ingest/{job_id}", responses={200: {"model": IngestResponse}})
 async def job(request: Request, job_id: str, caller: IngestCaller) -> Response:
     """Return how far a job is, and what became of each document once it is done."""
-    found = await running(request).service.jobs.get(caller.tenant, job_id)
+    found = await running(request).service.jobs.get(caller.tenant, job_id, reader=caller.reader)
     counts = {"error": found.error, "chunks_done": found.chunks_done, "chunks_total": found.chunks_total}
     return JSONResponse({**ingest_json(found.id, found.status, found.documents), **counts})

@@ -93,10 +93,11 @@ class JobRunner:
             await self._unless_down(lambda: self._jobs.fail(job_id, "internal_error: see the log"))
 
     async def _ingest(self, job_id: str) -> None:
-        tenant, collection = await self._jobs.owner(job_id)
+        owner = await self._jobs.owner(job_id)
+        tenant, collection = owner.tenant, owner.collection
         documents = await self._jobs.documents(job_id)
         async with self._heartbeat(job_id) as report:
-            results = await self._library.ingest(tenant, collection, documents, progress=report)
+            results = await self._library.ingest(tenant, collection, documents, by=owner.by, progress=report)
         self._observe(results)
         # Whose key queued it, the line of the request says, which names the same job.
         told = AuditEvent("ingest", Actor("", tenant), "", collection, job_id, stored(results))

@@ -45,6 +45,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         indexing.EmptyText: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The document holds no text"),
         indexing.InvalidText: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The text is not valid Unicode"),
         indexing.DocumentTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The document is too large"),
+        indexing.AccessDenied: Kind(HTTPStatus.FORBIDDEN, "The key may not write this document"),
         indexing.UnreadableDocument: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The file cannot be read"),
         indexing.UnsupportedFormat: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The file type is not supported"),
         indexing.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "No such collection"),

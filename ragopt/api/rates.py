@@ -11,7 +11,7 @@ from ragopt.api.running import running
 from ragopt.domain import Question, Usage
 from ragopt.errors import RateLimited
 from ragopt.settings.traffic import LimitSettings
-from ragopt.state.keys import ApiKey
+from ragopt.state.key_records import ApiKey
 from ragopt.state.rates import RateLimit, RateLimiter, Taken, until_s
 
 # A guess before the work; what is counted in the end is what the provider reports.

@@ -133,8 +133,8 @@ def ingest_json(job_id: str, status: str, results: Sequence[IngestResult]) -> Js
     return {"job_id": job_id, "status": status, "documents": [result_json(result) for result in results]}
 
 
-def info_json(info: DocumentInfo) -> Json:
-    """Return one line of a collection's list."""
+def info_json(info: DocumentInfo, access: Sequence[str] | None) -> Json:
+    """Return one line of a collection's list; access: what the caller may see of the document's list."""
     return {
         "id": info.id,
         "version": info.version,
@@ -144,11 +144,12 @@ def info_json(info: DocumentInfo) -> Json:
         "tokens": info.tokens,
         "quarantined": info.quarantined,
         "provenance": dict(info.provenance),
+        "access": access,
     }
 
 
-def document_json(document: StoredDocument) -> Json:
-    """Return a document with its text and the spans of its chunks."""
+def document_json(document: StoredDocument, access: Sequence[str] | None) -> Json:
+    """Return a document with its text and the spans of its chunks; access: as in `info_json`."""
     return {
         "id": document.info.id,
         "version": document.info.version,
@@ -157,5 +158,6 @@ def document_json(document: StoredDocument) -> Json:
         "metadata": dict(document.info.metadata),
         "quarantined": document.info.quarantined,
         "provenance": dict(document.info.provenance),
+        "access": access,
         "chunks": [{"chunk_id": chunk.id, "start": chunk.start, "end": chunk.end} for chunk in document.chunks],
     }

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.errors import MissingKey, MissingScope
-from ragopt.state.keys import ApiKey
+from ragopt.principals import ACT_AS, reader_of, separated
+from ragopt.state.key_records import ApiKey
 
-# For the OpenAPI page only: the check itself is `KeyedRoute`'s.
-BEARER = Depends(HTTPBearer(auto_error=False, description="`Authorization: Bearer <key>`"))
+BEARER_SCHEME = HTTPBearer(auto_error=False, description="`Authorization: Bearer <key>`")
+ACTING = "principals to act for, such as `user:ann, group:hr`: of the documents with a list, those of these and the key"
+
+
+async def credentials(
+    key: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER_SCHEME)] = None,
+    act_as: Annotated[str | None, Header(alias=ACT_AS, description=ACTING)] = None,
+) -> None:
+    """Do nothing: this is for the OpenAPI page alone, the check itself is `KeyedRoute`'s."""
+
+
+BEARER = Depends(credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,10 @@ class KeyedRoute(APIRoute):
 
 @asynccontextmanager
 async def key_check(request: Request) -> AsyncIterator[KeyCheck]:
-    """Start the check of the request's key for the block, as the stage `auth`. Raises: `MissingKey`."""
+    """Start the check of the request's key for the block, as the stage `auth`.
+
+    Raises: `MissingKey`, `InvalidRequest`.
+    """
     presented = bearer_key(request.headers.get("authorization", ""))
     shared, trace = running(request), trace_of(request)
 
@@ -61,6 +75,7 @@ async def key_check(request: Request) -> AsyncIterator[KeyCheck]:
         with trace.stage("auth"):
             caller = await shared.service.keys.authenticate(presented)
         shared.known_tenants.remember(presented, caller.tenant)
+        caller = acting(caller, request.headers.getlist(ACT_AS))
         request.state.caller = caller
         return caller
 
@@ -71,6 +86,17 @@ async def key_check(request: Request) -> AsyncIterator[KeyCheck]:
         # The endpoint may have failed before it asked for the verdict; the task must not outlive the request.
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def acting(caller: ApiKey, headers: Sequence[str]) -> ApiKey:
+    """Return the key as it acts for the principals of the headers; never for one that it does not stand for itself.
+
+    Raises: `InvalidRequest`.
+    """
+    if not headers:
+        return caller
+    wanted = reader_of(separated(",".join(headers), field=ACT_AS), field=ACT_AS)
+    return replace(caller, reader=caller.reader.narrowed(wanted.principals))
 
 
 def bearer_key(header: str) -> str:

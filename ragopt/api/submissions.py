@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from indexes.access import Access
 from indexes.errors import DocumentError
 from indexes.loading import content_id, load_file
 from indexes.records import Document, IngestFailure, IngestResult
@@ -23,10 +24,11 @@ from ragopt.api.document_schemas import MAX_DOCUMENTS, DocumentIn, IngestRequest
 from ragopt.api.fields import CollectionName, Name
 from ragopt.api.problems import not_json
 from ragopt.errors import InvalidRequest
+from ragopt.principals import reader_of, separated
 
 Item: TypeAlias = Document | IngestResult
 
-FORM_FIELDS = ("collection", "wait")
+FORM_FIELDS = ("collection", "wait", "access")
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 COLLECTION_NAME: TypeAdapter[str] = TypeAdapter(CollectionName)
@@ -43,6 +45,11 @@ class Submission:
     collection: str
     wait: bool
     digest: str
+
+    @property
+    def restricted(self) -> bool:
+        """Return whether a document has a list: what becomes of it is not everybody's to know."""
+        return any(document.access is not None for document in self.documents())
 
     def documents(self) -> list[Document]:
         """Return what can be stored, in order."""
@@ -96,13 +103,14 @@ def document_of(given: DocumentIn) -> Document:
         text=given.text,
         title=given.title,
         metadata=given.metadata,
+        access=None if given.access is None else tuple(given.access),
     )
 
 
 async def from_form(form: FormData, *, max_document_bytes: int, parsers: CapacityLimiter) -> Submission:
     """Return what a form hands in: its files, whatever their fields are called. Raises: `InvalidRequest`."""
-    collection, wait = form_settings(form)
-    digest = hashlib.sha256(f"{collection}\0{wait}".encode())
+    collection, wait, access = form_settings(form)
+    digest = hashlib.sha256(f"{collection}\0{wait}\0{access}".encode())
     items = []
     for field, upload in form.multi_items():
         if not isinstance(upload, UploadFile):
@@ -110,23 +118,29 @@ async def from_form(form: FormData, *, max_document_bytes: int, parsers: Capacit
         data = await upload.read()
         digest.update(f"\0{field}\0{upload.filename}\0{hashlib.sha256(data).hexdigest()}".encode("utf-8", "replace"))
         parse = partial(document_or_failure, upload.filename or "", data, max_bytes=max_document_bytes)
-        items.append(await to_thread.run_sync(parse, limiter=parsers))
+        item = await to_thread.run_sync(parse, limiter=parsers)
+        items.append(replace(item, access=access) if isinstance(item, Document) else item)
     if not items:
         raise InvalidRequest("The form holds no file.")
     return Submission(tuple(items), collection, wait, digest.hexdigest())
 
 
-def form_settings(form: FormData) -> tuple[str, bool]:
-    """Return the form's `collection` and `wait`. Raises: `InvalidRequest` for another field or a wrong value."""
+def form_settings(form: FormData) -> tuple[str, bool, Access]:
+    """Return the form's `collection`, `wait` and `access`.
+
+    Raises: `InvalidRequest` for another field or a wrong value.
+    """
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
     unknown = sorted(set(fields) - set(FORM_FIELDS))
     if unknown:
-        raise InvalidRequest(f"A form takes files and the fields {' and '.join(FORM_FIELDS)}, nothing else.")
+        raise InvalidRequest(f"A form takes files and the fields {', '.join(FORM_FIELDS)}, nothing else.")
     wait = fields.get("wait", "true").strip().lower()
     if wait not in BOOLEANS:
         raise InvalidRequest("The form field wait is true or false.")
+    listed = fields.get("access")
+    access = None if listed is None else reader_of(separated(listed, field="access"), field="access").principals
     try:
-        return COLLECTION_NAME.validate_python(fields.get("collection", "default")), BOOLEANS[wait]
+        return COLLECTION_NAME.validate_python(fields.get("collection", "default")), BOOLEANS[wait], access
     except ValidationError as error:
         raise InvalidRequest(f"The form field collection: {error.errors()[0]['msg']}.") from error
 

@@ -23,7 +23,7 @@ from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
 from ragopt.settings.collections import examples_of
 from ragopt.state.data_dir import DataDirLock
-from ragopt.state.keys import DEFAULT_TENANT
+from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.telemetry import Trace
 from ragopt.wiring import Service, open_service
 

@@ -19,7 +19,7 @@ from ragopt.exports.writing import BOUNDS, Format, example, lines, question, sho
 from ragopt.settings.examples import MAX_EXAMPLES
 from ragopt.state.feedback import MAX_RATINGS
 from ragopt.state.kept import KeptAnswer
-from ragopt.state.keys import DEFAULT_TENANT
+from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.wiring.auditing import audit_file
 from ragopt.wiring.books import opened_answers
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from indexes.access import Access
 from indexes.errors import DocumentError
 from indexes.loading import SUPPORTED_SUFFIXES, load_file
 from indexes.records import Document, IngestFailure, IngestResult
@@ -30,11 +31,15 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies under the arguments: files in order of their ids, the documents in them, and how many were skipped."""
+    """What lies under the arguments: files in order of their ids, the documents in them, and how many were skipped.
+
+    access: the list of every document that does not say its own.
+    """
 
     files: tuple[FoundFile, ...]
     documents: int
     skipped: int
+    access: Access = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +89,16 @@ def walked(path: Path) -> Iterator[tuple[Path, str]]:
                 yield file, file.relative_to(above).as_posix()
 
 
-def batches(files: Sequence[FoundFile], *, max_document_bytes: int) -> Iterator[Batch]:
+def batches(found: Found, *, max_document_bytes: int) -> Iterator[Batch]:
     """Yield the files as documents, in order, about 8 MB at a time. Blocks while it reads."""
     documents: list[Document] = []
     failures: list[IngestResult] = []
     held_bytes = 0
-    for loaded in loaded_documents(files, max_bytes=max_document_bytes):
+    for loaded in loaded_documents(found.files, max_bytes=max_document_bytes):
         if isinstance(loaded, IngestResult):
             failures.append(loaded)
             continue
-        documents.append(loaded)
+        documents.append(loaded if loaded.access is not None else replace(loaded, access=found.access))
         held_bytes += len(loaded.text.encode())
         if held_bytes >= BATCH_BYTES or len(documents) >= BATCH_DOCUMENTS:
             yield Batch(tuple(documents), tuple(failures))

@@ -7,11 +7,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from indexes.access import EVERYTHING
 from indexes.ingest import IngestProgress
 from indexes.records import IngestResult
 from ragopt.audit.events import LOCAL, Actor, AuditEvent, stored
@@ -20,8 +21,9 @@ from ragopt.cli.files import Batch, Found, batches, found_files
 from ragopt.cli.remote import Remote, service_at, service_of
 from ragopt.cli.terminal import complain, say, say_json
 from ragopt.config import Settings, load_settings
+from ragopt.principals import reader_of
 from ragopt.state.data_dir import DataDirLock
-from ragopt.state.keys import DEFAULT_TENANT
+from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.wiring import Service, open_service
 
 EXAMPLE = "ragopt ingest handbook/ notes.md --collection default"
@@ -31,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder")
     add_collection(parser, purpose="where to put the documents")
+    parser.add_argument(
+        "--access", action="append", metavar="PRINCIPAL", help="who may read the files, as group:hr; again for more"
+    )
     add_place(parser)
     add_json(parser)
 
@@ -38,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ingest and report; exit code 1 if any document failed."""
     settings = load_settings(data_dir=arguments.data_dir)
-    found = found_files(arguments.paths)
+    access = None if arguments.access is None else reader_of(arguments.access, field="--access").principals
+    found = replace(found_files(arguments.paths), access=access)
     remote = service_at(arguments.url, settings) if arguments.url else service_of(settings)
     if remote is not None:
         results = ingest_remotely(remote, found, collection=arguments.collection, settings=settings)
@@ -51,7 +57,7 @@ def ingest_remotely(remote: Remote, found: Found, *, collection: str, settings: 
     """Return what became of each file, sent to a service in batches. Raises: `RagoptError`."""
     results: list[IngestResult] = []
     with progress_bar(found) as bar:
-        for batch in batches(found.files, max_document_bytes=settings.max_document_bytes):
+        for batch in batches(found, max_document_bytes=settings.max_document_bytes):
             sent = remote.ingest(batch.documents, collection=collection) if batch.documents else []
             results += [*batch.failures, *sent]
             advance(bar, batch, chunks=sum(result.chunks for result in results))
@@ -71,12 +77,16 @@ async def ingest_here(found: Found, *, collection: str, settings: Settings) -> l
 async def ingest_files(service: Service, found: Found, *, collection: str) -> list[IngestResult]:
     """Return what became of each file, with a progress bar on standard error."""
     results: list[IngestResult] = []
-    reading = batches(found.files, max_document_bytes=service.settings.max_document_bytes)
+    reading = batches(found, max_document_bytes=service.settings.max_document_bytes)
     with progress_bar(found) as bar:
         while (batch := await asyncio.to_thread(next, reading, None)) is not None:
             before = sum(result.chunks for result in results)
             new = await service.library.ingest(
-                DEFAULT_TENANT, collection, batch.documents, progress=show_chunks(bar, before=before)
+                DEFAULT_TENANT,
+                collection,
+                batch.documents,
+                by=EVERYTHING,
+                progress=show_chunks(bar, before=before),
             )
             results += [*batch.failures, *new]
             told = AuditEvent("ingest", Actor(LOCAL, DEFAULT_TENANT), collection=collection, documents=stored(new))

@@ -1,4 +1,4 @@
-"""Documents from JSON lines: one object {id, title?, text, metadata?} a line, `.jsonl` or `.jsonl.gz`.
+"""Documents from JSON lines: one object {id, title?, text, metadata?, access?} a line, `.jsonl` or `.jsonl.gz`.
 
 A folder that holds a `corpus` in this form is an evaluation set: its corpus is its documents, its
 questions and labels are not.
@@ -12,9 +12,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from indexes.access import Access
 from indexes.errors import DocumentError
 from indexes.points import payload_bytes
 from indexes.records import Document, IngestFailure, IngestResult, Scalar
+from ragopt.errors import InvalidRequest
+from ragopt.principals import reader_of
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 CORPUS_NAMES = tuple(f"corpus{suffix}" for suffix in SUFFIXES)
@@ -79,7 +82,20 @@ def document_of(line: bytes, place: str) -> Document | IngestResult:
         payload_bytes({**scalars})
     except DocumentError as error:
         return failed(place, f"`metadata`: {error.detail}")
-    return Document(id=name, text=text, title=title or "", metadata=scalars)
+    try:
+        access = access_of(fields.get("access"))
+    except InvalidRequest as error:
+        return failed(place, error.detail)
+    return Document(id=name, text=text, title=title or "", metadata=scalars, access=access)
+
+
+def access_of(stated: object) -> Access:
+    """Return a line's list; none is everybody's. Raises: `InvalidRequest`: a list must not be lost on the way."""
+    if stated is None:
+        return None
+    if not isinstance(stated, list) or not all(isinstance(item, str) for item in stated):
+        raise InvalidRequest("`access` must be a list of principals")
+    return reader_of(stated, field="`access`").principals
 
 
 def is_text(value: str) -> bool:

@@ -6,13 +6,15 @@ import argparse
 import asyncio
 from datetime import UTC, datetime
 
+from indexes.access import EVERYTHING, Reader
 from ragopt.audit.events import LOCAL, Act, Actor, AuditEvent
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json, say_table
 from ragopt.config import Settings, load_settings
 from ragopt.domain import TIER_RANK
-from ragopt.errors import NotFound
-from ragopt.state.keys import ApiKey, Pins
+from ragopt.errors import InvalidRequest, NotFound
+from ragopt.principals import reader_of
+from ragopt.state.key_records import ApiKey, Pins
 from ragopt.wiring.auditing import audit_file
 from ragopt.wiring.books import opened_keys
 
@@ -42,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tier-ceiling", choices=TIER_RANK, default="complex", help="no route goes above this tier")
     create.add_argument("--rpm", type=int, help="requests per minute, 0: no limit (default: what [limits] says)")
     create.add_argument("--tpm", type=int, help="tokens per minute, 0: no limit (default: what [limits] says)")
+    create.add_argument("--groups", help="groups whose documents it may read, as hr,eng (default: open documents only)")
+    create.add_argument("--all-documents", action="store_true", help="read every document, whatever its access list")
     listing = action("list", "list the keys", example="ragopt keys list")
     listing.add_argument("--tenant", help="the keys of one tenant only")
     revoke = action("revoke", "revoke a key", example="ragopt keys revoke 1f0c9a2b")
@@ -63,8 +67,9 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
         tiers = (arguments.tier_floor, arguments.tier_ceiling)
         pins = Pins(arguments.team, arguments.feature, arguments.trusted_labels)
         rates = (arguments.rpm, arguments.tpm)
+        reader = reader_named(arguments.groups, everything=arguments.all_documents)
         key, plain = await keys.create(
-            arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers, rates=rates
+            arguments.tenant, arguments.name, scopes=scopes, pins=pins, tiers=tiers, rates=rates, reader=reader
         )
     written_down(settings, "key_created", key.id, tenant=key.tenant)
     if arguments.json:
@@ -72,6 +77,14 @@ async def create(settings: Settings, arguments: argparse.Namespace) -> None:
         return
     say(plain)
     say(f"id {key.id}, tenant {key.tenant}, scopes {','.join(sorted(key.scopes))}; the key is not shown again")
+
+
+def reader_named(groups: str | None, *, everything: bool) -> Reader:
+    """Return the reader of a new key. Raises: `InvalidRequest`."""
+    if everything and groups is not None:
+        raise InvalidRequest("--groups, --all-documents: name the one or the other")
+    named = [name.strip() for name in (groups or "").split(",") if name.strip()]
+    return EVERYTHING if everything else reader_of((f"group:{name}" for name in named), field="--groups")
 
 
 async def listed(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -122,6 +135,7 @@ def key_json(key: ApiKey) -> dict[str, object]:
         "tier_ceiling": key.tier_ceiling,
         "rpm": key.rpm,
         "tpm": key.tpm,
+        "reads": "all" if key.reader.everything else [*key.reader.principals],
     }
 
 

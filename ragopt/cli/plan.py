@@ -17,7 +17,7 @@ from ragopt.domain import Usage
 from ragopt.errors import InvalidRequest
 from ragopt.money.plan import DAY_S, Call, Plan, call_of, cents, plan_of
 from ragopt.money.prices import FREE_PROVIDERS, Priced, Prices
-from ragopt.state.keys import DEFAULT_TENANT
+from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.wiring.books import opened_books
 
 EXAMPLE = "ragopt plan --days 30 --can-wait reports,nightly"

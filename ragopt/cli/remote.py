@@ -37,7 +37,13 @@ class Remote:
     def ingest(self, documents: Sequence[Document], *, collection: str) -> list[IngestResult]:
         """Return what became of each document, in order. Raises: `RagoptError`."""
         items = [
-            {"id": item.id, "text": item.text, "title": item.title, "metadata": dict(item.metadata)}
+            {
+                "id": item.id,
+                "text": item.text,
+                "title": item.title,
+                "metadata": dict(item.metadata),
+                "access": None if item.access is None else [*item.access],
+            }
             for item in documents
         ]
         with self._client() as client:

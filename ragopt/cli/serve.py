@@ -28,7 +28,8 @@ from ragopt.cli.terminal import complain, say
 from ragopt.config import Settings, load_settings
 from ragopt.errors import ConfigError, MissingKey
 from ragopt.state.data_dir import DataDirLock
-from ragopt.state.keys import DEFAULT_TENANT, SCOPES, KeyStore
+from ragopt.state.key_records import DEFAULT_TENANT, SCOPES
+from ragopt.state.keys import KeyStore
 from ragopt.wiring import Service, open_service
 
 EXAMPLE = "ragopt serve --port 8080 --data-dir .ragopt"

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from indexes.access import ANYONE
 from ragopt.domain import Answer, Question
 from ragopt.privacy.redaction import redacted
 from ragopt.settings.collections import CollectionSettings, collection_settings
@@ -64,9 +65,12 @@ class Keeper:
 
 
 def worth_keeping(answer: Answer, question: Question) -> bool:
-    """Return whether the answer was made anew, whole, in words, and from passages."""
+    """Return whether the answer was made anew, whole, in words, and from passages that everybody may read.
+
+    Whoever is trained on it, or is shown it as an example, answers everybody.
+    """
     made = answer.cache.status != "hit" and not answer.partial and not answer.abstained
-    return made and bool(answer.context.passages) and not question.answer_schema
+    return made and bool(answer.context.passages) and not question.answer_schema and question.reader == ANYONE
 
 
 def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:

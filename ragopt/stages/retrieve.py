@@ -20,7 +20,7 @@ WIDENED_HITS = 10
 
 @dataclass(frozen=True, slots=True)
 class HybridRetriever:
-    """Dense and BM25 side by side over the documents that the question's filter lets through, fused.
+    """Dense and BM25 side by side over the documents that the question's reader and filter let through, fused.
 
     A question that was rewritten is searched as it was asked and as it was rewritten at once: what a rewrite adds
     may be wrong, and what it leaves out may matter. Measured with `python -m eval rewrite`: even the rewrites of
@@ -50,6 +50,7 @@ class HybridRetriever:
             top_k=question.knobs.top_k,
             timer=trace.stage,
             fusion=Fusion(question.knobs.fusion, question.knobs.dense_weight),
+            reader=question.reader,
             matching=question.filter,
         )
         if question.knobs.neighbours:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
+from indexes.access import ANYONE, Reader
 from ragopt.domain import Answer, Attempt, CacheOutcome, Context, Question, Usage
 from ragopt.providers.layout import Prompt
 from ragopt.results import History, Prepared
@@ -36,7 +37,7 @@ class Terms:
     """What a batch was accepted as.
 
     created_at, deadline_at: Unix seconds; None for no deadline. live: whether what the providers' batches leave
-    undone is asked live. total: requests.
+    undone is asked live. total: requests. reader: who may read all that its answers are made of.
     """
 
     tenant: str
@@ -45,6 +46,7 @@ class Terms:
     deadline_at: float | None
     live: bool
     total: int
+    reader: Reader = ANYONE
 
 
 @dataclass(frozen=True, slots=True)

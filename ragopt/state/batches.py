@@ -16,6 +16,7 @@ from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 
+from indexes.access import EVERYTHING, Reader
 from ragopt.errors import IdempotencyConflict, NotFound
 from ragopt.state.access import as_bytes, redis_errors, redis_key
 from ragopt.state.batch_records import (
@@ -87,26 +88,29 @@ class Batches:
             raise IdempotencyConflict("This Idempotency-Key was used with another request body.")
         return first_id, False
 
-    async def info(self, batch_id: str, *, tenant: str | None = None) -> BatchInfo:
-        """Return how a batch stands. Raises: `NotFound` if there is none, or it is not the tenant's."""
+    async def info(self, batch_id: str, *, tenant: str | None = None, reader: Reader = EVERYTHING) -> BatchInfo:
+        """Return how a batch stands.
+
+        Raises: `NotFound` if there is none, or it is not the tenant's, or rests on what the reader may not read.
+        """
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as commands:
                 commands.hgetall(info_key(batch_id))
                 commands.hvals(part_key("parts", batch_id))
                 fields, parts = await commands.execute()
         found = info_from(batch_id, {as_bytes(k).decode(): as_bytes(v) for k, v in fields.items()}, parts)
-        if found is None or tenant not in (None, found.terms.tenant):
+        if found is None or tenant not in (None, found.terms.tenant) or not reader.covers(found.terms.reader):
             raise NotFound(f"There is no batch {batch_id}.")
         return found
 
-    async def of_tenant(self, tenant: str) -> list[BatchInfo]:
-        """Return the tenant's batches, the newest first, at most 100."""
+    async def of_tenant(self, tenant: str, *, reader: Reader) -> list[BatchInfo]:
+        """Return those of the tenant's newest 100 batches that the reader may read, the newest first."""
         with redis_errors():
             ids = await self._redis.zrevrange(tenant_key(tenant), 0, LISTED - 1)
         found = []
         for batch_id in ids:
             try:
-                found.append(await self.info(as_bytes(cast("bytes", batch_id)).decode(), tenant=tenant))
+                found.append(await self.info(as_bytes(cast("bytes", batch_id)).decode(), tenant=tenant, reader=reader))
             except NotFound:
                 continue
         return found

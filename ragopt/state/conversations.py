@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
+from indexes.access import ANYONE, EVERYTHING, Reader
 from ragopt.domain import Question, Summary, Turn
 from ragopt.errors import ConversationUnavailable
 from ragopt.state.access import as_bytes, redis_errors, redis_key
 
 # Of a longer conversation the newest turns are read; for the others the summary stands.
 MAX_TURNS_READ = 1_000
+UNKNOWN = "There is no such conversation."
+# Among the principals of a conversation, for a reader of everything; no principal is this one.
+ALL_DOCUMENTS = "*"
 
 Fold: TypeAlias = Callable[[Summary, Sequence[Turn]], Summary]
 """A summary, and all turns from the first on, to the summary after them."""
@@ -33,12 +37,14 @@ class WriteSummary(Protocol):
 class Conversation:
     """What is kept of a conversation: its newest turns, oldest first, and how many older ones there are.
 
-    summary: of the first of `turns`, and of the older ones; None before the first.
+    summary: of the first of `turns`, and of the older ones; None before the first. reader: who may read all that
+    its answers were made of.
     """
 
     turns: tuple[Turn, ...] = ()
     summary: Summary | None = None
     older: int = 0
+    reader: Reader = ANYONE
 
 
 NEW = Conversation()
@@ -67,18 +73,20 @@ class Conversations:
 
     async def load(self, tenant: str, conversation_id: str) -> Conversation:
         """Return what is kept; `NEW` for a conversation that is not known."""
-        turns_key, summary_key = keys_of(tenant, conversation_id)
+        turns_key, summary_key, readers_key = keys_of(tenant, conversation_id)
         with redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
                 commands.llen(turns_key)
                 commands.lrange(turns_key, -MAX_TURNS_READ, -1)
                 commands.get(summary_key)
-                total, stored, summary = await commands.execute()
+                commands.smembers(readers_key)
+                total, stored, summary, readers = await commands.execute()
         older = max(0, total - len(stored))
         return Conversation(
             turns=tuple(turn_from_json(value) for value in stored),
             summary=None if summary is None else shifted(summary_from_json(summary), -older),
             older=older,
+            reader=reader_of_members(readers),
         )
 
     async def append(
@@ -93,16 +101,22 @@ class Conversations:
         """Add the turns, all or none, with the summary after them, and start the conversation's life anew.
 
         known: the conversation as it was loaded, which the summary is made from. question: to whom a model that
-        writes it is counted; without it none does. Nothing happens for no turns.
+        writes it is counted, without it none does; and whose reader it takes to read the turns. Nothing happens for
+        no turns.
         """
         if not turns:
             return
         before, whole = known.summary or Summary(), (*known.turns, *turns)
         later = self._write is not None and question is not None
         summary = before if later else await asyncio.to_thread(self._fold, before, whole)
-        turns_key, summary_key = keys_of(tenant, conversation_id)
+        turns_key, summary_key, readers_key = keys_of(tenant, conversation_id)
+        members = members_of(question.reader) if question is not None else []
         with redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
+                # A set, so that turns at the same time cannot lose each other's readers.
+                if members:
+                    commands.sadd(readers_key, *members)
+                commands.expire(readers_key, self._ttl_s)
                 commands.rpush(turns_key, *(turn_to_json(turn) for turn in turns))
                 commands.expire(turns_key, self._ttl_s)
                 if summary != before:
@@ -129,7 +143,7 @@ class Conversations:
         summary = await write(question, before, turns)
         if summary == before:
             return
-        turns_key, summary_key = keys_of(*place)
+        turns_key, summary_key, _ = keys_of(*place)
         expected = None if known.summary is None else summary_to_json(shifted(before, known.older))
         with suppress(ConversationUnavailable), redis_errors(ConversationUnavailable):
             async with self._redis.pipeline(transaction=True) as commands:
@@ -153,12 +167,24 @@ class Conversations:
             return bool(await self._redis.delete(*keys_of(tenant, conversation_id)))
 
 
-def keys_of(tenant: str, conversation_id: str) -> tuple[str, str]:
-    """Return where the turns of a conversation are, and where its summary is."""
+def keys_of(tenant: str, conversation_id: str) -> tuple[str, str, str]:
+    """Return where the turns of a conversation are, where its summary is, and where the principals it takes."""
     return (
         redis_key("conversation", tenant, conversation_id),
         redis_key("conversation-summary", tenant, conversation_id),
+        redis_key("conversation-readers", tenant, conversation_id),
     )
+
+
+def members_of(reader: Reader) -> list[str]:
+    """Return a reader as the members of a set, whose unions stand for joined readers."""
+    return [ALL_DOCUMENTS] if reader.everything else [*reader.principals]
+
+
+def reader_of_members(members: Iterable[bytes | str]) -> Reader:
+    """Return the reader of what `members_of` returned, of one or of several."""
+    found = {as_bytes(member).decode() for member in members}
+    return EVERYTHING if ALL_DOCUMENTS in found else Reader.of(found)
 
 
 def shifted(summary: Summary, by: int) -> Summary:

@@ -18,8 +18,10 @@ from typing import Literal, TypeAlias
 
 from redis.asyncio import Redis
 
+from indexes.access import ANYONE, Reader
 from indexes.records import Document, IngestFailure, IngestResult
 from ragopt.errors import NotFound
+from ragopt.principals import reader_from
 from ragopt.state.access import as_bytes, redis_errors, redis_key
 
 JobStatus: TypeAlias = Literal["queued", "running", "done", "failed"]
@@ -54,12 +56,25 @@ end
 
 
 @dataclass(frozen=True, slots=True)
+class JobOwner:
+    """Whose ingest it is and into what. by: who sends the documents. restricted: whether one of them has a list."""
+
+    tenant: str
+    collection: str
+    by: Reader = ANYONE
+    restricted: bool = False
+
+    def may_look(self, tenant: str, reader: Reader) -> bool:
+        """Return whether a reader of a tenant may know what became of the documents."""
+        return tenant == self.tenant and (not self.restricted or reader.covers(self.by))
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One ingest. `documents` is empty until it is done, `error` None unless it failed."""
 
     id: str
-    tenant: str
-    collection: str
+    owner: JobOwner
     status: JobStatus
     documents: tuple[IngestResult, ...]
     error: str | None
@@ -74,7 +89,7 @@ class Jobs:
         self._redis = redis
         self._now = now
 
-    async def create(self, tenant: str, collection: str, documents: Sequence[Document]) -> str:
+    async def create(self, owner: JobOwner, documents: Sequence[Document]) -> str:
         """Return the id of a new queued job that holds the documents, in order."""
         job_id = new_job_id()
         held = redis_key("job-documents", job_id)
@@ -85,34 +100,34 @@ class Jobs:
                 if n == 0:
                     await self._redis.expire(held, KEPT_S)
             async with self._redis.pipeline(transaction=True) as commands:
-                owner = owner_to_json(tenant, collection)
-                commands.hset(redis_key("job", job_id), mapping={"owner": owner, "status": "queued"})
+                told = owner_to_json(owner)
+                commands.hset(redis_key("job", job_id), mapping={"owner": told, "status": "queued"})
                 commands.persist(held)
                 commands.zadd(UNFINISHED, {job_id: 0})
                 await commands.execute()
         return job_id
 
-    async def record(self, tenant: str, collection: str, results: Sequence[IngestResult]) -> str:
+    async def record(self, owner: JobOwner, results: Sequence[IngestResult]) -> str:
         """Return the id of a new job that is done already: of an ingest that its request waited for."""
         job_id = new_job_id()
-        owner, outcome = owner_to_json(tenant, collection), outcome_to_json(results)
+        told, outcome = owner_to_json(owner), outcome_to_json(results)
         with redis_errors():
             async with self._redis.pipeline(transaction=True) as commands:
-                commands.hset(redis_key("job", job_id), mapping={"owner": owner, "status": "done", "outcome": outcome})
+                commands.hset(redis_key("job", job_id), mapping={"owner": told, "status": "done", "outcome": outcome})
                 commands.expire(redis_key("job", job_id), KEPT_S)
                 await commands.execute()
         return job_id
 
-    async def get(self, tenant: str, job_id: str) -> Job:
+    async def get(self, tenant: str, job_id: str, *, reader: Reader = ANYONE) -> Job:
         """Return the job; it can be asked for until 7 days after its end.
 
-        Raises: `NotFound` if there is none, or it is another tenant's.
+        Raises: `NotFound` if there is none, or it is another tenant's, or not for this reader.
         """
         with redis_errors():
             stored = await self._redis.hmget(redis_key("job", job_id), FIELDS)
         fields = {name: as_bytes(value).decode() for name, value in zip(FIELDS, stored, strict=True) if value}
         job = job_from_fields(job_id, fields) if "owner" in fields else None
-        if job is None or job.tenant != tenant:
+        if job is None or not job.owner.may_look(tenant, reader):
             raise NotFound(f"There is no job {job_id}.")
         return job
 
@@ -127,14 +142,13 @@ class Jobs:
             claimed = await self._redis.eval(CLAIM, 1, UNFINISHED, now - STALE_S, now, limit, redis_key("job", ""))
         return [as_bytes(job_id).decode() for job_id in claimed]
 
-    async def owner(self, job_id: str) -> tuple[str, str]:
-        """Return tenant and collection of the job. Raises: `NotFound` if there is none."""
+    async def owner(self, job_id: str) -> JobOwner:
+        """Return whose job it is. Raises: `NotFound` if there is none."""
         with redis_errors():
             stored = await self._redis.hget(redis_key("job", job_id), "owner")
         if stored is None:
             raise NotFound(f"There is no job {job_id}.")
-        owner = json.loads(stored)
-        return owner["tenant"], owner["collection"]
+        return owner_from_json(stored)
 
     async def documents(self, job_id: str) -> list[Document]:
         """Return the documents of a job that has not ended, in order. Raises: `NotFound` for any other."""
@@ -176,9 +190,16 @@ def new_job_id() -> str:
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
-def owner_to_json(tenant: str, collection: str) -> str:
+def owner_to_json(owner: JobOwner) -> str:
     """Return whose a job is, as it is stored."""
-    return json.dumps({"tenant": tenant, "collection": collection})
+    return json.dumps(asdict(owner))
+
+
+def owner_from_json(stored: bytes | str) -> JobOwner:
+    """Return what `owner_to_json` wrote; older versions of ragopt knew no readers."""
+    fields = json.loads(stored)
+    by = reader_from(fields.get("by"))
+    return JobOwner(fields["tenant"], fields["collection"], by, fields.get("restricted", False))
 
 
 def outcome_to_json(results: Sequence[IngestResult], *, error: str | None = None) -> str:
@@ -188,13 +209,11 @@ def outcome_to_json(results: Sequence[IngestResult], *, error: str | None = None
 
 def job_from_fields(job_id: str, fields: dict[str, str]) -> Job:
     """Return the job that the fields of its Redis hash describe."""
-    owner = json.loads(fields["owner"])
     outcome = json.loads(fields.get("outcome") or outcome_to_json(()))
     statuses: dict[str, JobStatus] = {"running": "running", "done": "done", "failed": "failed"}
     return Job(
         id=job_id,
-        tenant=owner["tenant"],
-        collection=owner["collection"],
+        owner=owner_from_json(fields["owner"]),
         status=statuses.get(fields["status"], "queued"),
         documents=tuple(
             IngestResult(**{**item, "error": IngestFailure(**item["error"]) if item["error"] else None})
@@ -213,4 +232,6 @@ def pack_document(document: Document) -> bytes:
 
 def unpack_document(packed: bytes) -> Document:
     """Return the document that `pack_document` wrote."""
-    return Document(**json.loads(zlib.decompress(packed)))
+    fields = json.loads(zlib.decompress(packed))
+    access = fields.pop("access", None)
+    return Document(**fields, access=None if access is None else tuple(access))

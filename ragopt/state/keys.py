@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from indexes.access import ANYONE, EVERYTHING, Reader
 from ragopt.domain import TIER_RANK, Tier
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import redis_errors, redis_key
+from ragopt.state.key_records import (
+    ALL_TIERS,
+    DEFAULT_TENANT,
+    SCOPES,
+    ApiKey,
+    KeyRecord,
+    Pins,
+    record_from_json,
+    record_to_json,
+    valid_name,
+    valid_pins,
+    valid_scopes,
+)
 
-ALL_TIERS: tuple[Tier, Tier] = ("simple", "complex")
-SCOPES = ("ingest", "query", "admin")
-DEFAULT_TENANT = "default"
 BOOTSTRAP_ID, LOCAL_ID = "bootstrap", "local"
-MAX_NAME_CHARS = 128
 SECRET_BYTES = 32
 COPY_S = 5.0  # how long a revoked key may still work in another process
 RETRY_S = 1.0  # how long the copy is used without another try after Redis did not answer
@@ -35,60 +44,6 @@ MAX_COPIED = 10_000
 KEY_FORMAT = re.compile(r"rag_(?P<id>[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 REFUSED = "The API key is missing, unknown or revoked."
 KEYS = redis_key("keys")
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never.
-
-    team, feature: pinned, so that no request of the key is counted elsewhere; None: the request may say.
-    trusted_labels: whether the program that holds the key vouches for the labels it sends.
-    tier_floor, tier_ceiling: the tiers that its routes stay within. rpm, tpm: requests and tokens per minute, 0 for
-    no limit, None for what `[limits]` says.
-    """
-
-    id: str
-    tenant: str
-    name: str
-    scopes: frozenset[str]
-    created_at: float
-    expires_at: float | None
-    team: str | None = None
-    feature: str | None = None
-    trusted_labels: bool = False
-    tier_floor: Tier = "simple"
-    tier_ceiling: Tier = "complex"
-    rpm: int | None = None
-    tpm: int | None = None
-
-    def labels(self, said: Mapping[str, str]) -> dict[str, str]:
-        """Return the labels of a request that said these: what the key pins wins."""
-        return {**said, **self.pinned()}
-
-    def vouched(self) -> frozenset[str]:
-        """Return the labels that a hard budget may be held to: all of a trusted key, else the pinned ones."""
-        return frozenset(("user", "team", "feature")) if self.trusted_labels else frozenset(self.pinned())
-
-    def pinned(self) -> dict[str, str]:
-        """Return the labels that the key pins."""
-        return {name: value for name, value in (("team", self.team), ("feature", self.feature)) if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Pins:
-    """What a new key is to pin and to vouch for; see `ApiKey`."""
-
-    team: str | None = None
-    feature: str | None = None
-    trusted_labels: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A key as Redis holds it: `digest` is the SHA-256 of the whole key in hex."""
-
-    key: ApiKey
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +79,7 @@ class KeyStore:
         pins: Pins | None = None,
         tiers: tuple[Tier, Tier] = ALL_TIERS,
         rates: tuple[int | None, int | None] = (None, None),
+        reader: Reader = ANYONE,
     ) -> tuple[ApiKey, str]:
         """Return a new key and its plain text, which is kept nowhere.
 
@@ -141,8 +97,9 @@ class KeyStore:
             raise InvalidRequest(f"tier_floor: {tiers[0]} is above the tier_ceiling, {tiers[1]}")
         if any(rate is not None and rate < 0 for rate in rates):
             raise InvalidRequest("rpm, tpm: must not be negative; 0 is no limit")
+        told = (tenant, name, granted, created_at, expires_at, *pinned, *tiers, *rates, reader)
         while True:
-            key = ApiKey(secrets.token_hex(4), tenant, name, granted, created_at, expires_at, *pinned, *tiers, *rates)
+            key = ApiKey(secrets.token_hex(4), *told)
             plain = f"rag_{key.id}_{secrets.token_urlsafe(SECRET_BYTES)}"
             with redis_errors():
                 if await self._redis.hsetnx(KEYS, key.id, record_to_json(KeyRecord(key, digest_of(plain)))):
@@ -191,7 +148,16 @@ class KeyStore:
         # `[limits]` holds for the bootstrap key; the command line of the same data dir is the operator.
         rate = 0 if key_id == LOCAL_ID else None
         key = ApiKey(
-            key_id, tenant, key_id, frozenset(SCOPES), self._now(), None, trusted_labels=True, rpm=rate, tpm=rate
+            key_id,
+            tenant,
+            key_id,
+            frozenset(SCOPES),
+            self._now(),
+            None,
+            trusted_labels=True,
+            rpm=rate,
+            tpm=rate,
+            reader=EVERYTHING,
         )
         self._trusted.append(KeyRecord(key, digest_of(secret)))
 
@@ -221,71 +187,3 @@ class KeyStore:
 def digest_of(secret: str) -> str:
     """Return the SHA-256 of the text in hex."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def valid_name(field: str, value: str) -> str:
-    """Return `value` if it can name a tenant or a key. Raises: `InvalidRequest` naming the field."""
-    if not value.strip() or len(value) > MAX_NAME_CHARS or not value.isprintable():
-        raise InvalidRequest(f"{field}: must be 1 to {MAX_NAME_CHARS} printable characters")
-    return value
-
-
-def valid_pins(pins: Pins) -> tuple[str | None, str | None, bool]:
-    """Return team, feature and trust if a key can pin them. Raises: `InvalidRequest` naming the field."""
-    team = None if pins.team is None else valid_name("team", pins.team)
-    feature = None if pins.feature is None else valid_name("feature", pins.feature)
-    return team, feature, pins.trusted_labels
-
-
-def valid_scopes(scopes: Iterable[str]) -> frozenset[str]:
-    """Return the set of scopes. Raises: `InvalidRequest` listing the known ones if one is unknown or none is given."""
-    granted = frozenset([scopes] if isinstance(scopes, str) else scopes)
-    if not granted or not granted <= set(SCOPES):
-        unknown = ", ".join(sorted(granted - set(SCOPES))) or "none given"
-        raise InvalidRequest(f"scopes: {unknown}; the scopes are {', '.join(SCOPES)}")
-    return granted
-
-
-def record_to_json(record: KeyRecord) -> str:
-    """Return the record as it is stored."""
-    key = record.key
-    return json.dumps(
-        {
-            "id": key.id,
-            "tenant": key.tenant,
-            "name": key.name,
-            "scopes": sorted(key.scopes),
-            "created_at": key.created_at,
-            "expires_at": key.expires_at,
-            "team": key.team,
-            "feature": key.feature,
-            "trusted_labels": key.trusted_labels,
-            "tier_floor": key.tier_floor,
-            "tier_ceiling": key.tier_ceiling,
-            "rpm": key.rpm,
-            "tpm": key.tpm,
-            "digest": record.digest,
-        }
-    )
-
-
-def record_from_json(stored: bytes | str) -> KeyRecord:
-    """Return the record that `record_to_json` wrote, an older version's as well."""
-    fields = json.loads(stored)
-    key = ApiKey(
-        id=fields["id"],
-        tenant=fields["tenant"],
-        name=fields["name"],
-        scopes=frozenset(fields["scopes"]),
-        created_at=fields["created_at"],
-        expires_at=fields["expires_at"],
-        team=fields.get("team"),
-        feature=fields.get("feature"),
-        trusted_labels=fields.get("trusted_labels", False),
-        # Keys of older versions have no tiers and no limits.
-        tier_floor=fields.get("tier_floor", "simple"),
-        tier_ceiling=fields.get("tier_ceiling", "complex"),
-        rpm=fields.get("rpm"),
-        tpm=fields.get("tpm"),
-    )
-    return KeyRecord(key, fields["digest"])

@@ -32,6 +32,7 @@ RAGOPT_LAYERS = (
         for name in ("ports", "pipeline", "prompt", "evidence", "experiments", "slots", "privacy", "flights")
     ),
     ("ragopt.checks", 0),
+    ("ragopt.principals", 0),
     *((f"ragopt.{name}", 1) for name in ("form", "injection", "markers", "reading", "metrics", "tracing")),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state", "audit")),
     ("ragopt.batches", 3),
@@ -147,11 +148,11 @@ def packages_have_owners(module: Module) -> Iterator[str]:
             yield module.at(item.line, f"{item.top} belongs to {', '.join(owners) or 'no file of this project'}")
 
 
-PLAIN = frozenset({"ragopt.domain", "ragopt.checks", "ragopt.errors", "indexes.errors"})
+PLAIN = frozenset({"ragopt.domain", "ragopt.checks", "ragopt.errors", "indexes.errors", "indexes.access"})
 
 
 def domain_is_plain(module: Module) -> Iterator[str]:
-    """ragopt.domain, the nouns beside it and both error modules need nothing but the standard library."""
+    """ragopt.domain, the nouns beside it, readers and both error modules need nothing but the standard library."""
     if module.name not in PLAIN:
         return
     for item in module.imports():

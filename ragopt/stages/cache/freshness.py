@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias
 
+from indexes.access import Reader
 from indexes.facets import MetadataFilter
 from indexes.records import LiveChunk, Revision
 from ragopt.domain import SPAN_SEPARATOR, Context, Passage, Question
@@ -25,9 +26,9 @@ class Sources(Protocol):
         """Return those of these chunks that a reader of `generation` sees, by id."""
 
     async def has_newer(
-        self, tenant: str, collection: str, *, since: int, generation: int, matching: MetadataFilter
+        self, tenant: str, collection: str, *, since: int, generation: int, reader: Reader, matching: MetadataFilter
     ) -> bool:
-        """Return whether a reader of `generation` sees a chunk born after `since` whose document is `matching`."""
+        """Return whether `reader` sees at `generation` a chunk born after `since` whose document is `matching`."""
 
 
 async def standing(
@@ -47,7 +48,11 @@ async def standing(
     if not all(is_as_it_was(passage, chunks.get(passage.chunk_id)) for passage in context.passages):
         return "dead"
     newer = await sources.has_newer(
-        *scope, since=context.generation, generation=now.generation, matching=question.filter
+        *scope,
+        since=context.generation,
+        generation=now.generation,
+        reader=question.reader,
+        matching=question.filter,
     )
     return "doubtful" if newer else "holds"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from indexes.access import ANYONE, EVERYTHING, Reader
 from indexes.errors import CollectionNotFound, DocumentNotFound, EmptyText, InvalidText
 from indexes.ingest import IngestProgress
 from indexes.records import Document, DocumentInfo, IngestFailure, IngestResult, StoredChunk, StoredDocument
@@ -47,8 +48,8 @@ from ragopt.state.batches import Claim
 from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.experiments import LOSSES
 from ragopt.state.feedback import Given, Rating
-from ragopt.state.jobs import Job
-from ragopt.state.keys import SCOPES, ApiKey
+from ragopt.state.jobs import Job, JobOwner
+from ragopt.state.key_records import SCOPES, ApiKey
 from ragopt.state.ledger import DaySums
 from ragopt.state.rates import RateLimit, Taken
 from ragopt.telemetry import Trace
@@ -97,7 +98,7 @@ class FakeLibrary:
         self.started = threading.Event()
 
     async def ingest(
-        self, tenant: str, collection: str, documents: Sequence[Document], *, progress: Any = None
+        self, tenant: str, collection: str, documents: Sequence[Document], *, by: Reader = ANYONE, progress: Any = None
     ) -> list[IngestResult]:
         """Store what is not blank."""
         self.started.set()
@@ -135,7 +136,11 @@ class FakeLibrary:
         """Return the documents as they are."""
         return list(documents)
 
-    async def release(self, tenant: str, collection: str, document_id: str) -> None:
+    async def told_apart(self, tenant: str, collection: str, reader: Reader) -> Reader:
+        """Return what everybody reads: no document has a list."""
+        return ANYONE
+
+    async def release(self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE) -> None:
         """Let one document out of quarantine."""
         await self.document(tenant, collection, document_id)
         key = (tenant, collection, document_id)
@@ -147,11 +152,13 @@ class FakeLibrary:
             raise CollectionNotFound("there is no collection 'nowhere'")
         return 1
 
-    async def documents(self, tenant: str, collection: str) -> list[DocumentInfo]:
+    async def documents(self, tenant: str, collection: str, *, reader: Reader = ANYONE) -> list[DocumentInfo]:
         """Return what is stored."""
         return [self._info(item) for item in sorted(self._collection(tenant, collection), key=lambda item: item.id)]
 
-    async def document(self, tenant: str, collection: str, document_id: str) -> StoredDocument:
+    async def document(
+        self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE
+    ) -> StoredDocument:
         """Return one document of one chunk."""
         for item in self._collection(tenant, collection):
             if item.id == document_id:
@@ -160,7 +167,7 @@ class FakeLibrary:
                 return StoredDocument(self._info(item), item.text, (chunk,))
         raise DocumentNotFound(f"no document {document_id!r}")
 
-    async def delete(self, tenant: str, collection: str, document_id: str) -> None:
+    async def delete(self, tenant: str, collection: str, document_id: str, *, reader: Reader = ANYONE) -> None:
         """Forget one document."""
         await self.document(tenant, collection, document_id)
         del self.stored[tenant, collection, document_id]
@@ -284,32 +291,32 @@ class FakeJobs:
     failure: Exception | None = None
     released: list[str] = field(default_factory=list)
 
-    def _add(self, tenant: str, collection: str, status: Any, results: Sequence[IngestResult]) -> str:
+    def _add(self, owner: JobOwner, status: Any, results: Sequence[IngestResult]) -> str:
         if self.failure is not None:
             raise self.failure
         job_id = f"job-{len(self.jobs)}"
-        self.jobs[job_id] = Job(job_id, tenant, collection, status, tuple(results), None, 0, 0)
+        self.jobs[job_id] = Job(job_id, owner, status, tuple(results), None, 0, 0)
         return job_id
 
-    async def create(self, tenant: str, collection: str, documents: Sequence[Document]) -> str:
+    async def create(self, owner: JobOwner, documents: Sequence[Document]) -> str:
         """Add a queued job."""
-        job_id = self._add(tenant, collection, "queued", ())
+        job_id = self._add(owner, "queued", ())
         self.held[job_id] = list(documents)
         return job_id
 
-    async def record(self, tenant: str, collection: str, results: Sequence[IngestResult]) -> str:
+    async def record(self, owner: JobOwner, results: Sequence[IngestResult]) -> str:
         """Add a done job."""
-        return self._add(tenant, collection, "done", results)
+        return self._add(owner, "done", results)
 
-    async def get(self, tenant: str, job_id: str) -> Job:
+    async def get(self, tenant: str, job_id: str, *, reader: Reader = ANYONE) -> Job:
         """Return a job of the tenant."""
-        if job_id not in self.jobs or self.jobs[job_id].tenant != tenant:
+        if job_id not in self.jobs or not self.jobs[job_id].owner.may_look(tenant, reader):
             raise NotFound(f"There is no job {job_id}.")
         return self.jobs[job_id]
 
-    async def owner(self, job_id: str) -> tuple[str, str]:
+    async def owner(self, job_id: str) -> JobOwner:
         """Return whose job it is."""
-        return self.jobs[job_id].tenant, self.jobs[job_id].collection
+        return self.jobs[job_id].owner
 
     async def claim_unfinished(self, *, limit: int = 100) -> list[str]:
         """Return queued jobs and mark them running."""
@@ -367,14 +374,14 @@ class FakeBatchStore:
         self.items[batch_id] = list(items)
         return batch_id, True
 
-    async def info(self, batch_id: str, *, tenant: str | None = None) -> BatchInfo:
+    async def info(self, batch_id: str, *, tenant: str | None = None, reader: Reader = EVERYTHING) -> BatchInfo:
         """Return a batch of the tenant."""
         found = self.batches.get(batch_id)
         if found is None or found.terms.tenant != tenant:
             raise NotFound(f"There is no batch {batch_id}.")
         return found
 
-    async def of_tenant(self, tenant: str) -> list[BatchInfo]:
+    async def of_tenant(self, tenant: str, *, reader: Reader = EVERYTHING) -> list[BatchInfo]:
         """Return the tenant's batches."""
         return [info for info in self.batches.values() if info.terms.tenant == tenant][::-1]
 

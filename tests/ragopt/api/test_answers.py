@@ -19,7 +19,7 @@ from ragopt.config import Settings
 from ragopt.domain import TECHNIQUES, Turn
 from ragopt.errors import BudgetSpent, BudgetUnreachable, ConversationUnavailable, IncompleteStream
 from ragopt.settings.models import ModelSettings
-from ragopt.state.keys import SCOPES
+from ragopt.state.key_records import SCOPES
 from tests.ragopt.api.fakes import KEY, TEXT, FakeService, Served, api_key, events_of, eventually, served
 
 QUESTION = {"question": "Is the sky blue?"}

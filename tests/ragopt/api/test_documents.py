@@ -49,6 +49,7 @@ def test_documents_are_listed(http: Served) -> None:
         "tokens": 4,
         "quarantined": False,
         "provenance": {},
+        "access": None,
     }
     assert [item["id"] for item in content["documents"]] == ["a", "b"]
 

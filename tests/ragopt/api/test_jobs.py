@@ -13,7 +13,7 @@ from indexes.records import Document
 from ragopt.api.jobs import JobRunner
 from ragopt.audit.trail import NoAudit
 from ragopt.errors import StateUnavailable
-from ragopt.state.jobs import Jobs
+from ragopt.state.jobs import JobOwner, Jobs
 from tests.ragopt.api.fakes import FakeJobs, FakeLibrary
 
 DOCUMENTS = [Document("a", "The sky is blue.")]
@@ -36,7 +36,7 @@ def test_jobs_of_an_earlier_process_are_taken_up() -> None:
 
     async def scenario() -> FakeLibrary:
         jobs, library = FakeJobs(), FakeLibrary()
-        job_id = await jobs.create("acme", "c", DOCUMENTS)
+        job_id = await jobs.create(JobOwner("acme", "c"), DOCUMENTS)
         async with runner(jobs, library):
             await until_status(jobs, job_id, "done")
         return library
@@ -50,7 +50,7 @@ def test_unfinished_job_is_put_back_at_the_end() -> None:
     async def scenario() -> FakeJobs:
         jobs, library = FakeJobs(), FakeLibrary()
         library.gate = threading.Event()
-        job_id = await jobs.create("acme", "c", DOCUMENTS)
+        job_id = await jobs.create(JobOwner("acme", "c"), DOCUMENTS)
         async with runner(jobs, library):
             await until_status(jobs, job_id, "running")
             await asyncio.to_thread(library.started.wait, 10)
@@ -67,11 +67,11 @@ def test_worker_outlives_a_broken_job(failure: Exception | None, said: str | Non
     async def scenario() -> FakeJobs:
         jobs, library = FakeJobs(), FakeLibrary()
         library.failure = failure
-        first = await jobs.create("acme", "c", DOCUMENTS)
+        first = await jobs.create(JobOwner("acme", "c"), DOCUMENTS)
         async with runner(jobs, library) as working:
             await until_status(jobs, first, "failed" if failure else "done")
             library.failure = None
-            second = await jobs.create("acme", "c", DOCUMENTS)
+            second = await jobs.create(JobOwner("acme", "c"), DOCUMENTS)
             working.wake()
             await until_status(jobs, second, "done")
         return jobs
@@ -97,7 +97,7 @@ def test_worker_waits_while_redis_is_down() -> None:
 
     async def scenario() -> None:
         jobs = Returning()
-        job_id = await jobs.create("acme", "c", DOCUMENTS)
+        job_id = await jobs.create(JobOwner("acme", "c"), DOCUMENTS)
         async with runner(jobs, FakeLibrary()) as working:
             async with asyncio.timeout(10):
                 while jobs.jobs[job_id].status != "done":

@@ -52,7 +52,7 @@ def test_missing_path_is_refused(tmp_path: Path) -> None:
 def test_unreadable_file_fails_alone(tmp_path: Path) -> None:
     """A file that cannot be read is a failed result in its batch; the others are documents."""
     docs = made(tmp_path / "docs", a_md="# Alpha\n\nText.", b_md=" ", c_pdf="no pdf")
-    (batch,) = batches(found_files([docs]).files, max_document_bytes=LIMIT)
+    (batch,) = batches(found_files([docs]), max_document_bytes=LIMIT)
     assert [(item.id, item.title) for item in batch.documents] == [("docs/a.md", "Alpha")]
     codes = [(item.id, item.error.code) for item in batch.failures if item.error]
     assert codes == [("docs/b.md", "empty_text"), ("docs/c.pdf", "unreadable_document")]
@@ -62,10 +62,10 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     """Many files come in several batches, in order, each file once."""
     for n in range(BATCH_DOCUMENTS + 1):
         made(tmp_path / "docs", **{f"{n:04d}_md": "text"})
-    found = list(batches(found_files([tmp_path / "docs"]).files, max_document_bytes=LIMIT))
+    found = list(batches(found_files([tmp_path / "docs"]), max_document_bytes=LIMIT))
     assert [len(batch.documents) for batch in found] == [BATCH_DOCUMENTS, 1]
 
 
 def test_nothing_to_do_is_no_batch(tmp_path: Path) -> None:
     """An empty folder yields no batch."""
-    assert list(batches(found_files([tmp_path]).files, max_document_bytes=LIMIT)) == []
+    assert list(batches(found_files([tmp_path]), max_document_bytes=LIMIT)) == []

@@ -38,7 +38,7 @@ def test_an_evaluation_sets_corpus_is_its_documents(tmp_path: Path) -> None:
     written(folder / "queries.jsonl", [{"id": "q", "text": "What?"}])
     found = found_files([folder])
     assert (found.documents, found.skipped) == (2, 1)
-    (batch,) = batches(found.files, max_document_bytes=1_000)
+    (batch,) = batches(found, max_document_bytes=1_000)
     assert [document.id for document in batch.documents] == ["a", "b"]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
+from indexes.access import EVERYTHING, Reader
 from ragopt.checks import CheckedClaim
 from ragopt.domain import Answer, CacheOutcome, Question
 from ragopt.exports.keeping import Keeper, kept_of, worth_keeping
@@ -37,6 +38,12 @@ def test_only_whole_fresh_answers_are_worth_keeping(answer: Answer) -> None:
     assert worth_keeping(ANSWER, QUESTION)
     assert not worth_keeping(answer, QUESTION)
     assert not worth_keeping(ANSWER, replace(QUESTION, answer_schema="{}"))
+
+
+@pytest.mark.parametrize("reader", [Reader.of(["group:hr"]), EVERYTHING])
+def test_what_not_everybody_may_read_is_not_kept(reader: Reader) -> None:
+    """A model that is trained on it, or a prompt that shows it, would tell everybody."""
+    assert not worth_keeping(ANSWER, replace(QUESTION, reader=reader))
 
 
 def test_personal_data_is_replaced_before_anything_is_kept() -> None:

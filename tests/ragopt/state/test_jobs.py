@@ -14,10 +14,11 @@ from redis.asyncio import Redis
 from indexes.records import Document, IngestFailure, IngestResult
 from ragopt.errors import NotFound, StateUnavailable
 from ragopt.state.access import redis_key
-from ragopt.state.jobs import KEPT_S, STALE_S, Job, Jobs, pack_document, unpack_document
+from ragopt.state.jobs import KEPT_S, STALE_S, Job, JobOwner, Jobs, pack_document, unpack_document
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 
+OWNER = JobOwner("acme", "default")
 DOCUMENTS = [
     Document("a", "Größe\n" * 1000, "A", {"team": "hr", "year": 2024, "share": 1.0, "public": True}),
     Document("b/ü", "\ud800 half a character"),
@@ -46,8 +47,8 @@ def test_a_new_job_is_queued_and_holds_its_documents(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
-        assert await jobs.get("acme", job_id) == Job(job_id, "acme", "default", "queued", (), None, 0, 0)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
+        assert await jobs.get("acme", job_id) == Job(job_id, OWNER, "queued", (), None, 0, 0)
         assert await jobs.documents(job_id) == DOCUMENTS
 
     with_redis(redis_url, scenario)
@@ -58,7 +59,7 @@ def test_a_job_without_documents_is_a_job(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", [])
+        job_id = await jobs.create(OWNER, [])
         assert (await jobs.claim_unfinished(), await jobs.documents(job_id)) == ([job_id], [])
         await jobs.finish(job_id, [])
         assert (await jobs.get("acme", job_id)).status == "done"
@@ -71,8 +72,8 @@ def test_a_recorded_job_is_done_from_the_start(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.record("acme", "default", RESULTS)
-        assert await jobs.get("acme", job_id) == Job(job_id, "acme", "default", "done", RESULTS, None, 0, 0)
+        job_id = await jobs.record(OWNER, RESULTS)
+        assert await jobs.get("acme", job_id) == Job(job_id, OWNER, "done", RESULTS, None, 0, 0)
         assert await jobs.claim_unfinished() == []
         assert 0 < await redis.ttl(redis_key("job", job_id)) <= KEPT_S
 
@@ -84,7 +85,7 @@ def test_a_worker_learns_whose_job_it_is(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        assert await jobs.owner(await jobs.create("a:b", "c", [])) == ("a:b", "c")
+        assert await jobs.owner(await jobs.create(JobOwner("a:b", "c"), [])) == JobOwner("a:b", "c")
         with pytest.raises(NotFound):
             await jobs.owner("unknown")
 
@@ -96,11 +97,11 @@ def test_a_job_belongs_to_its_tenant(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "c:\ud800", DOCUMENTS)
+        job_id = await jobs.create(JobOwner("acme", "c:\ud800"), DOCUMENTS)
         for tenant, wanted in (("other", job_id), ("", job_id), ("acme", "unknown"), ("acme", f"{job_id}:x\ud800")):
             with pytest.raises(NotFound):
                 await jobs.get(tenant, wanted)
-        assert (await jobs.get("acme", job_id)).collection == "c:\ud800"
+        assert (await jobs.get("acme", job_id)).owner.collection == "c:\ud800"
 
     with_redis(redis_url, scenario)
 
@@ -110,11 +111,11 @@ def test_a_finished_job_keeps_its_results_and_drops_its_documents(redis_url: str
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
         await jobs.claim_unfinished()
         await jobs.progress(job_id, chunks_done=12, chunks_total=12)
         await jobs.finish(job_id, RESULTS)
-        assert await jobs.get("acme", job_id) == Job(job_id, "acme", "default", "done", RESULTS, None, 12, 12)
+        assert await jobs.get("acme", job_id) == Job(job_id, OWNER, "done", RESULTS, None, 12, 12)
         with pytest.raises(NotFound):
             await jobs.documents(job_id)
         assert await redis.exists(redis_key("job-documents", job_id)) == 0
@@ -128,7 +129,7 @@ def test_a_failed_job_says_why(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
         await jobs.fail(job_id, "The store is „down“.")
         job = await jobs.get("acme", job_id)
         assert (job.status, job.error, job.documents) == ("failed", "The store is „down“.", ())
@@ -141,7 +142,7 @@ def test_the_first_end_of_a_job_stands(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
         await jobs.finish(job_id, RESULTS)
         ended = await jobs.get("acme", job_id)
         await jobs.fail(job_id, "too late")
@@ -158,7 +159,7 @@ def test_workers_at_once_never_claim_the_same_job(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = [Jobs(redis) for _ in range(5)]
-        made = [await jobs[0].create("acme", "default", DOCUMENTS[:1]) for _ in range(20)]
+        made = [await jobs[0].create(OWNER, DOCUMENTS[:1]) for _ in range(20)]
         claimed = await asyncio.gather(*(worker.claim_unfinished(limit=7) for worker in jobs))
         assert sorted(job_id for ids in claimed for job_id in ids) == sorted(made)
         assert max(map(len, claimed)) <= 7
@@ -172,7 +173,7 @@ def test_the_oldest_job_is_claimed_first(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        made = [await jobs.create("acme", "default", []) for _ in range(3)]
+        made = [await jobs.create(OWNER, []) for _ in range(3)]
         assert [await jobs.claim_unfinished(limit=1) for _ in range(4)] == [*([job_id] for job_id in made), []]
 
     with_redis(redis_url, scenario)
@@ -184,7 +185,7 @@ def test_a_job_whose_worker_died_is_claimed_again(redis_url: str) -> None:
     async def scenario(redis: Redis) -> None:
         clock = Clock()
         jobs = Jobs(redis, now=clock)
-        dead, alive = [await jobs.create("acme", "default", DOCUMENTS) for _ in range(2)]
+        dead, alive = [await jobs.create(OWNER, DOCUMENTS) for _ in range(2)]
         await jobs.claim_unfinished()
         clock.seconds += STALE_S - 1
         await jobs.progress(alive, chunks_done=3, chunks_total=9)
@@ -203,7 +204,7 @@ def test_a_released_job_is_claimed_at_once(redis_url: str) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
         await jobs.claim_unfinished()
         assert await jobs.claim_unfinished() == []
         await jobs.release(job_id)
@@ -217,9 +218,13 @@ def test_without_redis_every_call_says_so(own_redis: EmbeddedRedis) -> None:
 
     async def scenario(redis: Redis) -> None:
         jobs = Jobs(redis)
-        job_id = await jobs.create("acme", "default", DOCUMENTS)
+        job_id = await jobs.create(OWNER, DOCUMENTS)
         os.kill(own_redis.pid, signal.SIGKILL)
-        for call in (jobs.get("acme", job_id), jobs.documents(job_id), jobs.create("acme", "default", DOCUMENTS)):
+        for call in (
+            jobs.get("acme", job_id),
+            jobs.documents(job_id),
+            jobs.create(OWNER, DOCUMENTS),
+        ):
             with pytest.raises(StateUnavailable):
                 await call
 

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 
 from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
 from ragopt.state.access import as_bytes
-from ragopt.state.keys import COPY_S, RETRY_S, SCOPES, KeyStore, Pins, record_from_json
+from ragopt.state.key_records import SCOPES, Pins, record_from_json
+from ragopt.state.keys import COPY_S, RETRY_S, KeyStore
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 

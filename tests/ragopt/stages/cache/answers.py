@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from redis.asyncio import Redis
 
+from indexes.access import Reader
 from indexes.facets import MetadataFilter
 from indexes.records import EncodedQuestion, LiveChunk, Revision
 from ragopt.domain import Answer, Attempt, CacheOutcome, Citation, Context, Passage, Question, Route, Usage
@@ -61,7 +62,7 @@ class FixedSources:
         return {item: self.chunks[item] for item in ids if item in self.chunks}
 
     async def has_newer(
-        self, tenant: str, collection: str, *, since: int, generation: int, matching: MetadataFilter
+        self, tenant: str, collection: str, *, since: int, generation: int, reader: Reader, matching: MetadataFilter
     ) -> bool:
         """Return whether the youngest chunk is younger."""
         return since < self.newest <= generation

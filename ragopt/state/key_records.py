@@ -1,0 +1,144 @@
+"""A key without its secret, how it is stored, and what a new one may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from indexes.access import ANYONE, Reader
+from ragopt.domain import Tier
+from ragopt.errors import InvalidRequest
+from ragopt.principals import reader_fields, reader_from
+
+ALL_TIERS: tuple[Tier, Tier] = ("simple", "complex")
+SCOPES = ("ingest", "query", "admin")
+DEFAULT_TENANT = "default"
+MAX_NAME_CHARS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known about a key, without its secret. Times are Unix seconds; `expires_at` None: never.
+
+    team, feature: pinned, so that no request of the key is counted elsewhere; None: the request may say.
+    trusted_labels: whether the program that holds the key vouches for the labels it sends.
+    tier_floor, tier_ceiling: the tiers that its routes stay within. rpm, tpm: requests and tokens per minute, 0 for
+    no limit, None for what `[limits]` says. reader: whose documents it may read beside those of everybody; of a
+    request that acts for somebody, what is left of it.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    expires_at: float | None
+    team: str | None = None
+    feature: str | None = None
+    trusted_labels: bool = False
+    tier_floor: Tier = "simple"
+    tier_ceiling: Tier = "complex"
+    rpm: int | None = None
+    tpm: int | None = None
+    reader: Reader = ANYONE
+
+    def labels(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels of a request that said these: what the key pins wins."""
+        return {**said, **self.pinned()}
+
+    def vouched(self) -> frozenset[str]:
+        """Return the labels that a hard budget may be held to: all of a trusted key, else the pinned ones."""
+        return frozenset(("user", "team", "feature")) if self.trusted_labels else frozenset(self.pinned())
+
+    def pinned(self) -> dict[str, str]:
+        """Return the labels that the key pins."""
+        return {name: value for name, value in (("team", self.team), ("feature", self.feature)) if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What a new key is to pin and to vouch for; see `ApiKey`."""
+
+    team: str | None = None
+    feature: str | None = None
+    trusted_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as Redis holds it: `digest` is the SHA-256 of the whole key in hex."""
+
+    key: ApiKey
+    digest: str
+
+
+def valid_name(field: str, value: str) -> str:
+    """Return `value` if it can name a tenant or a key. Raises: `InvalidRequest` naming the field."""
+    if not value.strip() or len(value) > MAX_NAME_CHARS or not value.isprintable():
+        raise InvalidRequest(f"{field}: must be 1 to {MAX_NAME_CHARS} printable characters")
+    return value
+
+
+def valid_pins(pins: Pins) -> tuple[str | None, str | None, bool]:
+    """Return team, feature and trust if a key can pin them. Raises: `InvalidRequest` naming the field."""
+    team = None if pins.team is None else valid_name("team", pins.team)
+    feature = None if pins.feature is None else valid_name("feature", pins.feature)
+    return team, feature, pins.trusted_labels
+
+
+def valid_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    """Return the set of scopes. Raises: `InvalidRequest` listing the known ones if one is unknown or none is given."""
+    granted = frozenset([scopes] if isinstance(scopes, str) else scopes)
+    if not granted or not granted <= set(SCOPES):
+        unknown = ", ".join(sorted(granted - set(SCOPES))) or "none given"
+        raise InvalidRequest(f"scopes: {unknown}; the scopes are {', '.join(SCOPES)}")
+    return granted
+
+
+def record_to_json(record: KeyRecord) -> str:
+    """Return the record as it is stored."""
+    key = record.key
+    return json.dumps(
+        {
+            "id": key.id,
+            "tenant": key.tenant,
+            "name": key.name,
+            "scopes": sorted(key.scopes),
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "team": key.team,
+            "feature": key.feature,
+            "trusted_labels": key.trusted_labels,
+            "tier_floor": key.tier_floor,
+            "tier_ceiling": key.tier_ceiling,
+            "rpm": key.rpm,
+            "tpm": key.tpm,
+            "reader": reader_fields(key.reader),
+            "digest": record.digest,
+        }
+    )
+
+
+def record_from_json(stored: bytes | str) -> KeyRecord:
+    """Return the record that `record_to_json` wrote, an older version's as well."""
+    fields = json.loads(stored)
+    key = ApiKey(
+        id=fields["id"],
+        tenant=fields["tenant"],
+        name=fields["name"],
+        scopes=frozenset(fields["scopes"]),
+        created_at=fields["created_at"],
+        expires_at=fields["expires_at"],
+        team=fields.get("team"),
+        feature=fields.get("feature"),
+        trusted_labels=fields.get("trusted_labels", False),
+        # Keys of older versions have no tiers and no limits.
+        tier_floor=fields.get("tier_floor", "simple"),
+        tier_ceiling=fields.get("tier_ceiling", "complex"),
+        rpm=fields.get("rpm"),
+        tpm=fields.get("tpm"),
+        # Keys from before lists had no documents to be kept from: they read what everybody reads.
+        reader=reader_from(fields.get("reader")),
+    )
+    return KeyRecord(key, fields["digest"])
