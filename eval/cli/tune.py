@@ -23,6 +23,11 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="report, plot, trials and knobs.toml")
     command.add_argument("--limit", type=positive, metavar="N", help="at most N questions, drawn at random")
     command.add_argument("--tolerance", type=points, default=2.0, metavar="P", help="points `cost` may lose: 2")
+    command.add_argument("--answers", type=Path, metavar="FILE", help="recorded, graded answers: tunes the tiers")
+    command.add_argument("--pairs", type=Path, metavar="FILE", help="labelled pairs of questions: the cache's bound")
+    command.add_argument(
+        "--wrong-costs", type=ratio, default=10.0, metavar="N", help="right answers that a wrong one outweighs: 10"
+    )
     command.set_defaults(command=run)
 
 
@@ -38,8 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = Wanted(
         arguments.data, tuple(arguments.corpus or ()), arguments.questions, limit=arguments.limit, seed=arguments.seed
     )
+    job = TuneJob(
+        wanted,
+        arguments.out,
+        tolerance=arguments.tolerance / 100,
+        answers=arguments.answers,
+        pairs=arguments.pairs,
+        wrong_costs=arguments.wrong_costs,
+    )
     try:
-        outcome = asyncio.run(tune(TuneJob(wanted, arguments.out, tolerance=arguments.tolerance / 100)))
+        outcome = asyncio.run(tune(job))
     except KeyboardInterrupt:
         print("eval: stopped; the same command goes on from here", file=sys.stderr)
         raise
@@ -56,4 +69,15 @@ def points(text: str) -> float:
         number = -1.0
     if not 0 <= number <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
+    return number
+
+
+def ratio(text: str) -> float:
+    """Return a number from 0. Raises: `ArgumentTypeError`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
     return number

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from eval.errors import EvaluationError
 from eval.tune.asking import IndexedAsk
+from eval.tune.bound import tuned_bound
 from eval.tune.choose import Rule
 from eval.tune.knobs_file import knobs_toml
 from eval.tune.meter import Meter
@@ -19,6 +20,7 @@ from eval.tune.questions import Wanted, Workload, read_workload
 from eval.tune.report import markdown
 from eval.tune.search import Search
 from eval.tune.space import SPACE, Dimension, Space, space_for
+from eval.tune.tiers import tuned_tiers
 from eval.tune.trials import TrialFile
 from indexes.records import IndexKnobs
 from ragopt.config import Settings, load_settings
@@ -28,12 +30,19 @@ INDEX_FOLDER = "index"
 
 @dataclass(frozen=True, slots=True)
 class TuneJob:
-    """What to tune on, where to write, which loss `cost` may take (in [0, 1]), and what to search."""
+    """What to tune on, where to write, which loss `cost` may take (in [0, 1]), and what to search.
+
+    answers: recorded answers of several models, for the tiers. pairs: labelled pairs of questions, for the error bound
+    of the semantic cache; wrong_costs: right answers that one wrong one outweighs. None: those are left as they are.
+    """
 
     wanted: Wanted
     out: Path
     tolerance: float = 0.02
     table: tuple[Dimension, ...] = SPACE
+    answers: Path | None = None
+    pairs: Path | None = None
+    wrong_costs: float = 10.0
 
 
 async def tune(job: TuneJob) -> Outcome:
@@ -46,6 +55,9 @@ async def tune(job: TuneJob) -> Outcome:
     workload = read_workload(job.wanted, settings)
     space = space_for(settings, derived=workload.derived, table=job.table)
     rule = Rule(tolerance=job.tolerance, seed=job.wanted.seed)
+    # Before the search, which takes minutes: a wrong file is told at once.
+    tiers = tuned_tiers(job.answers, settings.models, settings.routing, rule=rule) if job.answers else None
+    bound = await tuned_bound(job.pairs, wrong_costs=job.wrong_costs, seed=rule.seed) if job.pairs else None
     made_folder(job.out)
     trials = TrialFile(job.out / "trials.jsonl", run_of(workload, settings, space=space, seed=rule.seed))
     folder = job.out / INDEX_FOLDER
@@ -53,7 +65,7 @@ async def tune(job: TuneJob) -> Outcome:
         async with IndexedAsk(workload, settings, space=space, folder=folder, meter=meter) as ask:
             queries = workload.dataset.queries
             found = await Search(space, queries, ask=ask, trials=trials, meter=meter, rule=rule).run()
-    outcome = outcome_of(workload, settings, space=space, found=found, rule=rule)
+    outcome = replace(outcome_of(workload, settings, space=space, found=found, rule=rule), tiers=tiers, bound=bound)
     for name, text in (
         ("report.md", markdown(outcome)),
         ("pareto.svg", pareto_svg(outcome)),

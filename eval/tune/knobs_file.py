@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from eval.intervals import bootstrap
 from eval.tune.outcome import Outcome
-from eval.tune.report import percent
+from eval.tune.sections import percent
 from eval.tune.space import KnobValue
 from ragopt.settings.profiles import INDEX_KNOBS
 
@@ -34,8 +34,20 @@ def tables(outcome: Outcome) -> Iterator[tuple[str, str]]:
         quality = percent(bootstrap(row.quality.tolist(), seed=outcome.rule.seed))
         said = f"# quality {quality} %, {row.mean_tokens():.0f} tokens\n"
         yield f"profiles.{name}", said + lines(row.candidate.query_values())
+        yield from model_tables(outcome, name)
     for name, item in outcome.segments.items():
         yield f"segments.{json.dumps(name)}", lines(dict(item.chosen.candidate.values))
+
+
+def model_tables(outcome: Outcome, name: str) -> Iterator[tuple[str, str]]:
+    """Yield what recorded answers and labelled pairs say of a profile; nothing without them."""
+    if outcome.tiers is not None:
+        setting = outcome.tiers.profiles[name].setting
+        edges = {"medium_from": setting.medium_from, "complex_from": setting.complex_from}
+        yield f"profiles.{name}.routing", f"# {setting.label()}\n" + lines(edges)
+    if outcome.bound is not None:
+        chosen = outcome.bound.chosen
+        yield f"profiles.{name}.cache", lines({"max_wrong": chosen.max_wrong} if chosen else {"semantic": False})
 
 
 def source(outcome: Outcome) -> dict[str, KnobValue]:

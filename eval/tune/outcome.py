@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.intervals import Interval
+from eval.tune.bound import BoundTuning
 from eval.tune.choose import Profiles, Rule
 from eval.tune.heldout import HeldOut, folds_of, held_out
 from eval.tune.questions import Workload
 from eval.tune.search import Found
 from eval.tune.space import Candidate, Space
+from eval.tune.tiers import TierTuning
 from eval.tune.trials import Measured
 from ragopt.config import Settings
 from ragopt.domain import Usage
@@ -56,7 +58,10 @@ class SegmentChoice:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished run. `configured` is what the settings say now, asked the same questions."""
+    """A finished run. `configured` is what the settings say now, asked the same questions.
+
+    tiers, bound: None where no answers were recorded and no pairs labelled.
+    """
 
     workload: Workload
     settings: Settings
@@ -68,6 +73,8 @@ class Outcome:
     segments: Mapping[str, SegmentChoice]
     configured: Measured
     price: Price | None
+    tiers: TierTuning | None = None
+    bound: BoundTuning | None = None
 
     def questions(self) -> int:
         """Return how many questions were asked."""

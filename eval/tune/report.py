@@ -10,6 +10,7 @@ from eval.intervals import Interval, bootstrap, exact, percentile_of
 from eval.report import ConfigValue, Report, Segment
 from eval.tune.choose import distinct, pareto_front
 from eval.tune.outcome import Outcome
+from eval.tune.sections import bound_lines, bound_metrics, percent, tier_lines, tier_metrics
 from eval.tune.trials import Measured
 
 DERIVED_NOTE = (
@@ -35,6 +36,8 @@ def markdown(outcome: Outcome) -> str:
         *front_lines(outcome),
         "",
         *segment_lines(outcome),
+        *tier_lines(outcome.tiers, seed=outcome.rule.seed),
+        *bound_lines(outcome.bound),
         *search_lines(outcome),
     ]
     return "\n".join(lines) + "\n"
@@ -156,6 +159,7 @@ def report_of(outcome: Outcome) -> Report:
     for name, row in [*outcome.profiles.named(), ("configured", outcome.configured)]:
         config |= {f"{name}.{knob}": value for knob, value in row.candidate.values}
         metrics |= profile_metrics(outcome, name, row)
+    metrics |= {**tier_metrics(outcome.tiers, seed=outcome.rule.seed), **bound_metrics(outcome.bound)}
     return Report(
         job="tune",
         set=outcome.workload.dataset.name,
@@ -193,11 +197,6 @@ def profile_metrics(outcome: Outcome, name: str, row: Measured) -> dict[str, Int
         metrics |= {f"held_out_quality.{name}": held.quality, f"held_out_tokens.{name}": held.tokens}
     usd = outcome.price.usd_per_1000(row.mean_tokens()) if outcome.price else None
     return metrics if usd is None else metrics | {f"usd_per_1000.{name}": exact(float(usd))}
-
-
-def percent(interval: Interval) -> str:
-    """Return a share in percent with its interval."""
-    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def points(interval: Interval) -> str:

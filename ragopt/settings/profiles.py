@@ -19,6 +19,8 @@ Profile: TypeAlias = Literal["quality", "balanced", "cost", "latency"]
 
 # What shapes an index; a change means that documents are ingested again.
 INDEX_KNOBS = ("chunk_tokens",)
+# Tables that a profile may set in part.
+TABLES = ("routing", "cache")
 DEFAULT_PROFILE: Profile = "balanced"
 
 
@@ -54,7 +56,7 @@ def profile_values(path: Path, profile: str, *, known: Mapping[str, FieldInfo]) 
     found: dict[str, object] = {}
     for name, values, allowed in (
         ("index", table_of(tables, "index", path=path), INDEX_KNOBS),
-        (f"profiles.{profile}", table_of(profiles, profile, path=path), query_knobs),
+        (f"profiles.{profile}", table_of(profiles, profile, path=path), (*query_knobs, *TABLES)),
     ):
         for knob, value in values.items():
             if knob not in allowed:

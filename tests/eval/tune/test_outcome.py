@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+
+from eval.intervals import exact
 from eval.report import as_json, as_table
+from eval.tune.bound import BoundRow, BoundTuning
 from eval.tune.choose import Rule
 from eval.tune.knobs_file import knobs_toml
 from eval.tune.meter import Meter
@@ -16,6 +21,7 @@ from eval.tune.outcome import Outcome, outcome_of, price_of
 from eval.tune.plot import LABEL_HEIGHT, pareto_svg
 from eval.tune.report import markdown, report_of
 from eval.tune.search import Search
+from eval.tune.tiers import Graded, TierRow, TierSetting, TierTuning
 from eval.tune.trials import TrialFile
 from ragopt.config import Settings, load_settings
 from tests.environment import environment
@@ -131,3 +137,31 @@ def test_the_plot_is_svg_with_every_profile_labelled(tmp_path: Path) -> None:
     places = sorted((float(item.get("x", "0")), float(item.get("y", "0"))) for item in figures)
     assert all(0 < x < 820 and 0 < y < 520 for x, y in places)
     assert all(abs(a[0] - b[0]) > 60 or abs(a[1] - b[1]) >= LABEL_HEIGHT for a in places for b in places if a < b)
+
+
+def test_recorded_answers_and_pairs_add_their_tables(tmp_path: Path) -> None:
+    """The report shows both, the profiles carry them, and a service reads the file."""
+    setting = TierSetting(0.4, 0.8, ("small", "small", "large"))
+    row = TierRow(setting, np.array([1.0, 1.0]), np.array([0.001, 0.01]))
+    tiers = TierTuning(
+        Graded(("small", "large"), np.array([0.1, 0.9]), np.ones((2, 2)), np.ones((2, 2))),
+        dict.fromkeys(("quality", "balanced", "cost", "latency"), row),
+        front=[row],
+        configured=row,
+        held_out={},
+    )
+    bound = BoundTuning(400, 200, 10, [BoundRow(0.02, exact(0.3), exact(0.01), worth=20)])
+    outcome = replace(outcome_in(tmp_path), tiers=tiers, bound=bound)
+    page = markdown(outcome)
+    assert "| balanced | medium_from=0.4, complex_from=0.8, simple=small, medium=small, complex=large | 5.50 |" in page
+    assert "- `small`: simple and medium" in page
+    assert "Chosen: 0.02." in page
+    file = tmp_path / "knobs.toml"
+    file.write_text(knobs_toml(outcome), encoding="utf-8")
+    with environment(RAGOPT_KNOBS_FILE=str(file), RAGOPT_PROFILE="cost", RAGOPT_ROUTING__CASCADE="false"):
+        settings = load_settings(data_dir=tmp_path)
+    assert (settings.routing.medium_from, settings.routing.complex_from, settings.routing.cascade) == (0.4, 0.8, False)
+    assert settings.cache.max_wrong == 0.02
+    assert report_of(outcome).metrics["bound"].value == 0.02
+    nothing = replace(outcome, bound=replace(bound, rows=[BoundRow(0.02, exact(0.3), exact(0.5), worth=-1)]))
+    assert tomllib.loads(knobs_toml(nothing))["profiles"]["cost"]["cache"] == {"semantic": False}
