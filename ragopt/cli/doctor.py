@@ -29,7 +29,7 @@ from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.state.access import redis_errors
 from ragopt.state.client import connect
 from ragopt.state.data_dir import read_running
-from ragopt.state.redis_server import find_binary
+from ragopt.state.redis_process import find_binary
 from ragopt.tokens import count_tokens
 
 EXAMPLE = "ragopt doctor"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ragopt.errors import ConfigError
@@ -42,6 +45,23 @@ class SentinelRedis(redis.asyncio.Redis):
                 await sentinel.aclose()
 
 
+class TellsResets(AbstractConnection):
+    """Says `ConnectionError` where uvloop says `RuntimeError`: the other side had reset the connection."""
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], *options: bool, **named: bool) -> None:
+        """Send a command. Raises: `RedisError` subclasses only."""
+        try:
+            await super().send_packed_command(command, *options, **named)
+        except RuntimeError as error:
+            raise Disconnected(f"the connection was reset: {error}") from error
+
+
+def tell_resets(pool: ConnectionPool) -> None:
+    """Have the connections of a pool, whatever their kind, tell resets."""
+    kind = pool.connection_class
+    pool.connection_class = type(kind.__name__, (TellsResets, kind), {})
+
+
 def connect(url: str, *, timeout_s: float) -> redis.asyncio.Redis:
     """Return a client of `redis://`, `rediss://`, `unix://` or `redis+sentinel://` that gives up after `timeout_s`.
 
@@ -51,7 +71,7 @@ def connect(url: str, *, timeout_s: float) -> redis.asyncio.Redis:
     if url.startswith(SENTINEL):
         return connect_watched(watched(url), timeout_s=timeout_s)
     try:
-        return redis.asyncio.Redis.from_url(
+        client = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
             socket_timeout=timeout_s,
@@ -63,6 +83,8 @@ def connect(url: str, *, timeout_s: float) -> redis.asyncio.Redis:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{SETTING}: {error}") from error
+    tell_resets(client.connection_pool)
+    return client
 
 
 def connect_watched(place: Watched, *, timeout_s: float) -> redis.asyncio.Redis:
@@ -81,6 +103,7 @@ def connect_watched(place: Watched, *, timeout_s: float) -> redis.asyncio.Redis:
         max_connections=MAX_CONNECTIONS,
         decode_responses=False,
     )
+    tell_resets(client.connection_pool)
     return client
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from indexes.edge import EdgeEngine
@@ -22,7 +23,7 @@ from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.stages.screen.documents import DocumentScreen
-from ragopt.state.redis_server import EmbeddedRedis
+from ragopt.state.redis_server import EmbeddedRedis, keep_alive
 from ragopt.tokens import count_tokens_batch
 
 QDRANT_TIMEOUT_S = 10.0
@@ -48,7 +49,19 @@ async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
     folder = settings.data_dir / REDIS_FOLDER
     embedded = await asyncio.to_thread(EmbeddedRedis.attach, folder, runtime_dir=runtime_dir())
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    await stack.enter_async_context(watched(embedded))
     return embedded.url
+
+
+@asynccontextmanager
+async def watched(server: EmbeddedRedis) -> AsyncIterator[None]:
+    """Keep the server alive for the block."""
+    watcher = asyncio.create_task(keep_alive(server))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
 
 
 async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:

@@ -225,7 +225,9 @@ def test_service_goes_on_without_redis(tmp_path: Path) -> None:
     """While Redis is down the service is degraded: answers and ingests go on, conversations are refused."""
     with running(tmp_path / "data") as made, made.client() as client:
         client.post("/ingest", json={"documents": [{"id": "a", "text": HANDBOOK}]}).raise_for_status()
-        os.kill(redis_of(tmp_path / "data"), signal.SIGKILL)
+        # Paused, not killed: one that is gone is started again.
+        server = redis_of(tmp_path / "data")
+        os.kill(server, signal.SIGSTOP)
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         assert "27" in client.post("/answer", json=QUESTION).json()["answer"]
@@ -233,7 +235,23 @@ def test_service_goes_on_without_redis(tmp_path: Path) -> None:
         assert (refused.status_code, refused.json()["code"]) == (503, "conversation_unavailable")
         assert client.post("/ingest", json={"documents": [{"id": "b", "text": "Lunch is at noon."}]}).is_success
         assert client.get("/documents/b").json()["text"] == "Lunch is at noon."
+        os.kill(server, signal.SIGCONT)
         assert made.terminate() == 0
+
+
+def test_redis_that_dies_comes_back(tmp_path: Path) -> None:
+    """A killed Redis is started again under the running service, with the conversations that it held."""
+    asked = {**QUESTION, "conversation_id": "c1"}
+    with running(tmp_path / "data") as made, made.client() as client:
+        client.post("/ingest", json={"documents": [{"id": "a", "text": HANDBOOK}]}).raise_for_status()
+        client.post("/answer", json=asked).raise_for_status()
+        died = redis_of(tmp_path / "data")
+        os.kill(died, signal.SIGKILL)
+        eventually(lambda: client.get("/readyz").json()["status"] == "degraded", within_s=30)
+        eventually(lambda: client.get("/readyz").json()["status"] == "ok", within_s=30)
+        assert redis_of(tmp_path / "data") != died
+        assert client.get("/conversations/c1").json()["turns"]
+        assert client.post("/answer", json=asked).is_success
 
 
 def redis_of(data_dir: Path) -> int:

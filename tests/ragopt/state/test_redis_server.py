@@ -13,15 +13,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import redis
+import uvloop
 from redis.exceptions import RedisError
 
 from ragopt.errors import ConfigError, StateUnavailable
 from ragopt.state.client import connect
-from ragopt.state.redis_server import EmbeddedRedis, find_binary, made_socket_path, server_lives
+from ragopt.state.redis_process import find_binary, made_socket_path, server_lives
+from ragopt.state.redis_server import EmbeddedRedis, keep_alive
 
 OWNER = """
 import sys, time
@@ -173,6 +176,44 @@ def test_a_killed_server_is_started_again_over_its_stale_socket(tmp_path: Path, 
     second.stop()
 
 
+def test_a_server_that_dies_is_started_again_under_its_user(tmp_path: Path, runtime_dir: Path) -> None:
+    """At the same address, with what it had; one that lives is left alone, and nothing is started after `stop`."""
+    server = attach(tmp_path, runtime_dir)
+    assert not server.revive()
+    put(server, "kept", "yes")
+    died = server.pid
+    os.kill(died, signal.SIGKILL)
+    wait_until_dead(server.folder)
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(lambda _: server.revive(), range(4))) == [False, False, False, True]
+    assert value_of(server, "kept") == b"yes"
+    assert server.pid != died
+    server.stop()
+    assert not server.revive()
+    assert not server_lives(server.folder)
+
+
+def test_the_watch_brings_a_dead_server_back(tmp_path: Path, runtime_dir: Path) -> None:
+    """Nobody has to ask: a client of the same address works again."""
+    server = attach(tmp_path, runtime_dir)
+
+    async def scenario() -> None:
+        watcher = asyncio.create_task(keep_alive(server))
+        os.kill(server.pid, signal.SIGKILL)
+        async with connect(server.url, timeout_s=5) as client:
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                await asyncio.sleep(0.05)
+                with suppress(RedisError):
+                    await client.set("again", "yes")
+                    break
+            assert await client.get("again") == b"yes"
+        watcher.cancel()
+
+    asyncio.run(scenario())
+    server.stop()
+
+
 def test_another_runtime_folder_finds_the_same_server(tmp_path: Path, runtime_dir: Path) -> None:
     """Two processes that disagree on the runtime folder share the server all the same."""
     elsewhere = runtime_dir / "elsewhere"
@@ -273,6 +314,25 @@ def test_connect_does_not_retry() -> None:
                 await client.aclose()
 
     asyncio.run(scenario())
+
+
+def test_a_connection_that_was_reset_is_redis_s_own_error(tmp_path: Path, runtime_dir: Path) -> None:
+    """On the loop that serves requests, where writing to a closed connection is another error."""
+    server = attach(tmp_path, runtime_dir)
+
+    async def scenario() -> None:
+        async with connect(server.url, timeout_s=5) as client:
+            connection = await client.connection_pool.get_connection()
+            connection._writer.transport.abort()
+            await asyncio.sleep(0)
+            with pytest.raises(RedisError):
+                await connection.send_command("PING")
+            await client.connection_pool.release(connection)
+            assert await client.ping()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
+    server.stop()
 
 
 def test_a_client_goes_on_after_its_server_was_restarted(tmp_path: Path, runtime_dir: Path) -> None:
