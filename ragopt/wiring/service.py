@@ -138,7 +138,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             conversations=closed_with(stack, conversations),
             jobs=Jobs(redis),
             batches=desk,
-            idempotency=Idempotency(redis),
+            idempotency=Idempotency(redis, alone=not settings.redis_url),
             accounts=accounts,
             feedback=Feedback(redis, accounts.outbox),
             keeper=closed_with(stack, Keeper(kept_in(redis, accounts.outbox, settings.export), settings.collections)),

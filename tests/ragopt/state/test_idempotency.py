@@ -71,6 +71,26 @@ def test_an_abandoned_request_can_be_sent_again(redis_url: str) -> None:
     with_redis(redis_url, scenario)
 
 
+def test_what_a_dead_process_began_can_be_sent_again(redis_url: str) -> None:
+    """Where no other process shares the Redis, the next start takes over what the last one left; else it waits."""
+
+    async def scenario(redis: Redis) -> None:
+        died = Idempotency(redis, alone=True)
+        await died.begin("acme", "k", "digest")
+        with pytest.raises(IdempotencyConflict, match="still runs"):
+            await Idempotency(redis).begin("acme", "k", "digest")
+        after = Idempotency(redis, alone=True)
+        with pytest.raises(IdempotencyConflict, match="another request body"):
+            await after.begin("acme", "k", "other")
+        began = await asyncio.gather(*(after.begin("acme", "k", "digest") for _ in range(8)), return_exceptions=True)
+        assert began.count(None) == 1
+        await died.complete("acme", "k", "digest", response=b"too late")
+        await after.complete("acme", "k", "digest", response=RESPONSE)
+        assert await Idempotency(redis, alone=True).begin("acme", "k", "digest") == RESPONSE
+
+    with_redis(redis_url, scenario)
+
+
 def test_abandoning_does_not_lose_a_stored_response(redis_url: str) -> None:
     """Once completed, a key keeps its response."""
 
