@@ -49,6 +49,7 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 from indexes.errors import IndexingError, StoreLocked, StoreUnavailable
 from indexes.points import DENSE, SCROLL_PAGE, SPARSE, batches, check_where, in_order, payload_bytes
 from indexes.records import FloatVector, SparseVector
+from indexes.room import refuse_full
 from indexes.shards import Compaction, OpenShard, ShardPool, copy_shard, sync_tree
 from indexes.store import INTEGER_FIELDS, KEYWORD_FIELDS, Payload, Point, Scored, Where
 
@@ -122,7 +123,7 @@ class EdgeStore:
     async def upsert(self, points: Sequence[Point]) -> None:
         """Insert or replace points, in batches; each batch is in the write-ahead log when the next begins.
 
-        Raises: `InvalidText`, `DocumentError`, `StoreUnavailable`, `StoreLocked`.
+        Raises: `InvalidText`, `DocumentError`, `StoreUnavailable`, `StorageFull`, `StoreLocked`.
         """
         for batch in batches(points):
             await self._write(partial(upsert_operation, batch), size=len(batch))
@@ -209,6 +210,7 @@ class EdgeStore:
 
     async def _write(self, operation: Callable[[], UpdateOperation], *, size: int = 1) -> None:
         def work(shard: OpenShard[EdgeShard]) -> None:
+            refuse_full(shard.path)
             with shard.writing:
                 shard.engine.update(operation())
                 shard.written += size

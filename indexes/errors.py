@@ -12,6 +12,7 @@ IndexingError
 ├── DocumentNotFound
 ├── SettingsMismatch          the collection was built by another embedder or other knobs
 ├── StoreUnavailable          the vector engine does not answer
+│   └── StorageFull           it has no room to write; what is stored can be read
 ├── StoreLocked               another process holds the embedded data
 └── ModelUnavailable          the embedding model or the cross-encoder cannot be loaded or run
 """
@@ -94,6 +95,12 @@ class StoreUnavailable(IndexingError):
     """The vector engine did not answer, or not in time."""
 
     code = "retrieval_unavailable"
+
+
+class StorageFull(StoreUnavailable):
+    """The disk of the embedded index is full: nothing more is written, and everything can be read."""
+
+    code = "insufficient_storage"
 
 
 class StoreLocked(IndexingError):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 from uuid import uuid4
 
-from indexes.errors import InvalidText, StoreUnavailable
+from indexes.errors import InvalidText, StorageFull, StoreUnavailable
 
 
 class Closable(Protocol):
@@ -91,7 +91,7 @@ class ShardPool(Generic[EngineShard]):
         """Make the store unless it exists: a copy of the empty shard of its kind, which `create` makes once.
 
         Making a shard syncs some 300 times, for seconds where the disk is busy; a copy never does.
-        Raises: `InvalidText` if the name is not valid Unicode, `OSError`, what `create` raises.
+        Raises: `InvalidText` if the name is not valid Unicode, `StorageFull`, `OSError`, what `create` raises.
         """
         with self._changed:
             self.refuse_closed()
@@ -227,11 +227,12 @@ def newest(home: Path) -> Path:
 def copy_shard(source: Path, target: Path) -> None:
     """Copy a folder with its holes left out: most of a shard's files are reserved space, not data.
 
-    Raises: `OSError`, before anything is copied if the disk could not hold the copy and what is made of it.
+    Raises: `OSError`; `StorageFull`, before anything is copied, if the disk could not hold the copy and what is made
+    of it.
     """
     needed = 2 * sum(path.stat().st_blocks * 512 for path in source.rglob("*") if path.is_file())
     if shutil.disk_usage(source).free < needed:
-        raise OSError(f"{needed >> 20} MiB of free disk are needed to compact {source}")
+        raise StorageFull(f"{needed >> 20} MiB of free disk are needed to copy {source}")
     shutil.copytree(source, target, copy_function=copy_sparse)
 
 

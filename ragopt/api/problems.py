@@ -51,6 +51,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         indexing.CollectionNotFound: Kind(HTTPStatus.NOT_FOUND, "No such collection"),
         indexing.DocumentNotFound: Kind(HTTPStatus.NOT_FOUND, "No such document"),
         indexing.SettingsMismatch: Kind(HTTPStatus.CONFLICT, "The collection was built with other settings"),
+        indexing.StorageFull: Kind(HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full"),
         indexing.StoreUnavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer", {"Retry-After": "2"}
         ),
