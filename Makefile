@@ -11,6 +11,9 @@ TORCH := torch==2.13.0
 TORCH_INSTALL_ARGS ?=
 # More options for pytest, e.g. make test PYTEST_ARGS="-k pack -x".
 PYTEST_ARGS ?=
+# How long the campaign may take, in minutes, and its other options, e.g. CAMPAIGN_ARGS="--only kills,redis --resume".
+CAMPAIGN_MINUTES ?=
+CAMPAIGN_ARGS ?=
 
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
@@ -33,8 +36,9 @@ check: $(STAMPS)/dev ## Run ruff, the formatter's check, mypy and the house rule
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -q tests/test_house.py
 
-campaign: $(STAMPS)/dev ## Run the properties that matter most with fifty times the cases (many minutes)
-	@CAMPAIGN=1 $(PYTHON) -m pytest -m campaign $(PYTEST_ARGS)
+campaign: $(STAMPS)/dev ## Kill, cut, fill and fuzz everything for an hour and a half; CAMPAIGN_MINUTES shortens it
+	@$(PYTHON) -m eval campaign $(if $(CAMPAIGN_MINUTES),--minutes $(CAMPAIGN_MINUTES)) \
+	    $(if $(QDRANT_TEST_URL),--qdrant-url $(QDRANT_TEST_URL)) $(CAMPAIGN_ARGS)
 
 docs: $(STAMPS)/dev ## Write docs/reference.md again from the code
 	@$(PYTHON) docs/generate_reference.py

@@ -223,6 +223,7 @@ command prints what a program can read.
 | `python -m eval freshness [--operations N]` | change documents under the response cache; exit 1 if it is ever stale |
 | `python -m eval batch --data DIR [--kills]` | the same questions live and in a batch: cost, budget, deadline, kills |
 | `python -m eval faults` | meet every fault of the provider stub; exit 1 if an answer is cut off unmarked or late |
+| `python -m eval campaign [--only NAME,…] [--minutes M]` | kill, cut, fill and fuzz; exit 1 if a promise broke |
 | `python -m eval stub` | run a stand-in for the OpenAI and Anthropic APIs, for tests without an account |
 """
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from eval.cli import (
     batch,
     cache,
+    campaign,
     capacity,
     citations,
     dataset,
@@ -95,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     capacity.add_to(commands)
     dataset.add_to(commands)
     add_crash(commands)
+    campaign.add_to(commands)
     faults.add_to(commands)
     freshness.add_to(commands)
     batch.add_to(commands)

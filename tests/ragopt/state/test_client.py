@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from eval.bench_service import free_port
 from ragopt.errors import ConfigError
 from ragopt.state.client import Watched, connect, watched
-from ragopt.state.redis_server import find_binary
+from ragopt.state.redis_process import find_binary
 
 IN_TIME_S = 40.0
 
