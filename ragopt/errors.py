@@ -11,6 +11,7 @@ RagoptError
 │   ├── MissingKey
 │   └── MissingScope
 ├── NotFound
+├── TwoSecrets                the key has a new secret and an old one already
 ├── IdempotencyConflict       the same key with another body, or still running
 ├── Overloaded                no place, or no room in the line for one
 │   └── Draining              the service is about to stop
@@ -119,6 +120,12 @@ class NotFound(RagoptError):
     """No such job, key or conversation for this tenant."""
 
     code = "not_found"
+
+
+class TwoSecrets(RagoptError):
+    """The key has two live secrets: a third would need one of them to end first."""
+
+    code = "two_secrets"
 
 
 class IdempotencyConflict(RagoptError):

@@ -21,6 +21,7 @@ from ragopt.api import (
     health,
     ingest,
     kept,
+    keys,
     metrics,
     stats,
 )
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 PARTS = (
-    ingest, documents, answers, batch, chat, conversations, experiments, feedback, kept, stats, health, metrics, page
+    ingest, documents, answers, batch, chat, conversations, experiments, feedback, keys, kept, stats, health, metrics,
+    page,
 )  # fmt: skip
 
 

@@ -70,6 +70,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         ),
         service.MissingScope: Kind(HTTPStatus.FORBIDDEN, "The API key may not do this"),
         service.NotFound: Kind(HTTPStatus.NOT_FOUND, "Not found"),
+        service.TwoSecrets: Kind(HTTPStatus.CONFLICT, "The key has two live secrets"),
         service.IdempotencyConflict: Kind(HTTPStatus.CONFLICT, "The Idempotency-Key is in use"),
         service.Overloaded: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is at its limit", {"Retry-After": "1"}),
         service.Draining: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down", {"Retry-After": "1"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from ragopt.api.fields import collection_name
 from ragopt.api.filters import MAX_FILTER_KEYS, filter_values
 from ragopt.domain import Scalar
 from ragopt.errors import InvalidRequest
+
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+DURATION = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhd])|(?P<none>0)")
 
 
 def add_collection(parser: argparse.ArgumentParser, *, purpose: str) -> None:
@@ -58,6 +62,14 @@ def filter_pair(text: str) -> tuple[str, tuple[Scalar, ...]]:
         return key, filter_values(value_of(value))
     except PydanticCustomError as error:
         raise argparse.ArgumentTypeError(f"{key}: {error.message()}") from error
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of `90s`, `30m`, `24h`, `7d` or `0`. Raises: `ArgumentTypeError`."""
+    form = DURATION.fullmatch(text.strip())
+    if form is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90s, 30m, 24h or 7d")
+    return float(form["number"] or 0) * UNITS_S[form["unit"] or "s"]
 
 
 def value_of(text: str) -> object:

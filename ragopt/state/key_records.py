@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from indexes.access import ANYONE, Reader
 from ragopt.domain import Tier
@@ -66,11 +67,49 @@ class Pins:
 
 
 @dataclass(frozen=True, slots=True)
+class OldSecret:
+    """The secret before the newest one, which opens until `ends_at`, in Unix seconds; digest: as of `KeyRecord`."""
+
+    digest: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as Redis holds it: `digest` is the SHA-256 of the whole key in hex."""
+    """A key as Redis holds it. digest: the SHA-256 of the whole key with its newest secret, in hex.
+
+    rotated_at: when that secret was made, None where it is the first. old: the one before, None if it has been ended.
+    """
 
     key: ApiKey
     digest: str
+    rotated_at: float | None = None
+    old: OldSecret | None = None
+
+    def opens(self, digest: str, *, now: float) -> bool:
+        """Return whether a secret of this digest is live; takes as long whichever of the two it is."""
+        newest = hmac.compare_digest(self.digest, digest)
+        old = self.live_old(now)
+        return newest or (old is not None and hmac.compare_digest(old.digest, digest))
+
+    def live_old(self, now: float) -> OldSecret | None:
+        """Return the secret before the newest one while it is live."""
+        return self.old if self.old is not None and now < self.old.ends_at else None
+
+    def secrets(self, now: float) -> list[dict[str, float | None]]:
+        """Return when each live secret was made and when it ends, the newest first; None: not known, and never."""
+        newest: dict[str, float | None] = {"created_at": self.rotated_at or self.key.created_at, "ends_at": None}
+        old = self.live_old(now)
+        return [newest] if old is None else [newest, {"created_at": None, "ends_at": old.ends_at}]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A key with a new secret: its plain text, kept nowhere, and when the old one ends, in Unix seconds."""
+
+    key: ApiKey
+    plain: str
+    old_ends_at: float
 
 
 def valid_name(field: str, value: str) -> str:
@@ -116,6 +155,8 @@ def record_to_json(record: KeyRecord) -> str:
             "tpm": key.tpm,
             "reader": reader_fields(key.reader),
             "digest": record.digest,
+            "rotated_at": record.rotated_at,
+            "old": None if record.old is None else asdict(record.old),
         }
     )
 
@@ -141,4 +182,5 @@ def record_from_json(stored: bytes | str) -> KeyRecord:
         # Keys from before lists had no documents to be kept from: they read what everybody reads.
         reader=reader_from(fields.get("reader")),
     )
-    return KeyRecord(key, fields["digest"])
+    old = fields.get("old")
+    return KeyRecord(key, fields["digest"], fields.get("rotated_at"), None if old is None else OldSecret(**old))

@@ -49,7 +49,7 @@ from ragopt.state.conversations import NEW, Conversation
 from ragopt.state.experiments import LOSSES
 from ragopt.state.feedback import Given, Rating
 from ragopt.state.jobs import Job, JobOwner
-from ragopt.state.key_records import SCOPES, ApiKey
+from ragopt.state.key_records import SCOPES, ApiKey, KeyRecord, Rotated
 from ragopt.state.ledger import DaySums
 from ragopt.state.rates import RateLimit, Taken
 from ragopt.telemetry import Trace
@@ -86,6 +86,15 @@ class FakeKeys:
         if presented not in self.known:
             raise MissingKey("unknown key")
         return self.known[presented]
+
+    async def records(self, tenant: str | None = None) -> list[KeyRecord]:
+        """Return the keys of a tenant."""
+        return [KeyRecord(key, "digest") for key in self.known.values() if tenant in (None, key.tenant)]
+
+    async def rotate(self, key_id: str, *, overlap_s: float) -> Rotated:
+        """Return a new secret of a key."""
+        key = next(key for key in self.known.values() if key.id == key_id)
+        return Rotated(key, f"new secret of {key_id}", overlap_s)
 
 
 class FakeLibrary:

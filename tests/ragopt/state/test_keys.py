@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,10 +12,11 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from ragopt.errors import InvalidRequest, MissingKey, StateUnavailable
+from indexes.access import Reader
+from ragopt.errors import InvalidRequest, MissingKey, NotFound, StateUnavailable, TwoSecrets
 from ragopt.state.access import as_bytes
-from ragopt.state.key_records import SCOPES, Pins, record_from_json
-from ragopt.state.keys import COPY_S, RETRY_S, KeyStore
+from ragopt.state.key_records import SCOPES, Pins, Rotated, record_from_json
+from ragopt.state.keys import COPY_S, MAX_OVERLAP_S, RETRY_S, KeyStore
 from ragopt.state.redis_server import EmbeddedRedis
 from tests.ragopt.state.scenarios import Clock, with_redis
 
@@ -125,10 +127,10 @@ def test_a_known_key_outlives_redis_and_an_unknown_one_does_not(own_redis: Embed
             clock.seconds += seconds
             assert await store.authenticate(plain) == key
         assert (await store.authenticate("boot")).tenant == "default"
-        with pytest.raises(MissingKey):
-            await store.authenticate(f"rag_{key.id}_{'A' * 43}")
-        with pytest.raises(StateUnavailable):
-            await store.authenticate("rag_00000000_" + "A" * 43)
+        # It may have been rotated to since the copy was made, or never be a key: nobody can tell now.
+        for unknown in (f"rag_{key.id}_{'A' * 43}", "rag_00000000_" + "A" * 43):
+            with pytest.raises(StateUnavailable):
+                await store.authenticate(unknown)
 
     with_redis(own_redis.url, scenario)
 
@@ -299,3 +301,104 @@ def test_a_key_carries_its_limits(redis_url: str) -> None:
             await store.create("acme", "wrong", scopes=["query"], rates=(-1, None))
 
     with_redis(redis_url, scenario)
+
+
+def test_a_rotated_key_has_two_secrets_until_the_overlap_ends(redis_url: str, clock: Clock) -> None:
+    """Both open the same key, in a running service at once; then the new one alone."""
+
+    async def scenario(redis: Redis) -> None:
+        here, service = (KeyStore(redis, bootstrap=None, now=clock) for _ in range(2))
+        key, first = await here.create(
+            "acme", "app", scopes=["query"], rates=(60, None), reader=Reader.of(["group:hr"])
+        )
+        assert await service.authenticate(first) == key
+        rotated = await here.rotate(key.id, overlap_s=100)
+        assert (rotated.key, rotated.old_ends_at) == (key, clock() + 100)
+        for store in (here, service):
+            assert [await store.authenticate(secret) for secret in (first, rotated.plain)] == [key, key]
+        (record,) = await here.records("acme")
+        assert [secret["ends_at"] for secret in record.secrets(clock())] == [None, clock() + 100]
+        clock.seconds += 100
+        for store in (here, service):
+            assert await store.authenticate(rotated.plain) == key
+            with pytest.raises(MissingKey):
+                await store.authenticate(first)
+        assert len((await here.records())[0].secrets(clock())) == 1
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_third_secret_waits_for_the_end_of_the_first(redis_url: str, clock: Clock) -> None:
+    """Rotating again is refused with what to do; the old secret ends with its time, or at once when told to."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None, now=clock)
+        key, first = await store.create("acme", "app", scopes=["query"])
+        second = (await store.rotate(key.id, overlap_s=60)).plain
+        with pytest.raises(TwoSecrets, match="wait 60 s"):
+            await store.rotate(key.id)
+        assert await store.end_old(key.id) is True
+        assert await store.end_old(key.id) is False
+        with pytest.raises(MissingKey):
+            await store.authenticate(first)
+        third = (await store.rotate(key.id, overlap_s=0)).plain
+        with pytest.raises(MissingKey):
+            await store.authenticate(second)
+        assert (await store.authenticate(third)).id == key.id
+        assert await store.revoke(key.id)
+        with pytest.raises(MissingKey):
+            await store.authenticate(third)
+
+    with_redis(redis_url, scenario)
+
+
+def test_rotations_at_once_make_one_new_secret(redis_url: str) -> None:
+    """Of many at the same time one succeeds, and the others are told that there are two secrets."""
+
+    async def scenario(redis: Redis) -> None:
+        stores = [KeyStore(redis, bootstrap=None) for _ in range(8)]
+        key, _ = await stores[0].create("acme", "app", scopes=["query"])
+        results = await asyncio.gather(*(store.rotate(key.id) for store in stores), return_exceptions=True)
+        made = [result for result in results if isinstance(result, Rotated)]
+        assert (len(made), sum(isinstance(result, TwoSecrets) for result in results)) == (1, 7)
+        assert await stores[1].authenticate(made[0].plain) == key
+
+    with_redis(redis_url, scenario)
+
+
+def test_what_cannot_be_rotated_is_refused(redis_url: str, clock: Clock) -> None:
+    """No key of that id, one that has expired, and an overlap of no sensible length."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=SecretStr("boot"), now=clock)
+        for key_id in ("00000000", "bootstrap"):
+            with pytest.raises(NotFound):
+                await store.rotate(key_id)
+        key, _ = await store.create("acme", "app", scopes=["query"], expires_at=clock() + 1)
+        for overlap_s in (-1, MAX_OVERLAP_S + 1, float("nan")):
+            with pytest.raises(InvalidRequest, match="overlap"):
+                await store.rotate(key.id, overlap_s=overlap_s)
+        clock.seconds += 1
+        with pytest.raises(InvalidRequest, match="expired"):
+            await store.rotate(key.id)
+
+    with_redis(redis_url, scenario)
+
+
+def test_both_secrets_outlive_redis(own_redis: EmbeddedRedis, clock: Clock) -> None:
+    """While Redis is down, a known copy opens to both secrets, and to the old one no longer than its time."""
+
+    async def scenario(redis: Redis) -> None:
+        store = KeyStore(redis, bootstrap=None, now=clock)
+        key, first = await store.create("acme", "app", scopes=["query"])
+        second = (await store.rotate(key.id, overlap_s=3_600)).plain
+        assert await store.authenticate(second) == key
+        os.kill(own_redis.pid, signal.SIGKILL)
+        clock.seconds += 600
+        assert [await store.authenticate(secret) for secret in (first, second)] == [key, key]
+        clock.seconds += 3_000
+        assert await store.authenticate(second) == key
+        with pytest.raises(StateUnavailable):
+            await store.authenticate(first)
+
+    with_redis(own_redis.url, scenario)
