@@ -27,6 +27,7 @@ from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettin
 from ragopt.settings.plan import PlanSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
+from ragopt.settings.url_ingest import UrlIngestSettings
 
 TARGET = Path(__file__).parent / "reference.md"
 
@@ -110,6 +111,12 @@ TARGETS_TEXT = """\
 ## Target fields
 
 The table `[targets]` of `ragopt.toml` takes these fields. See [Targets](targets.md).
+"""
+
+URL_INGEST_TEXT = """\
+## URL ingest fields
+
+The table `[url_ingest]` of `ragopt.toml` takes these fields. See [Ingest by URL](url-ingest.md).
 """
 
 EXPORT_TEXT = """\
@@ -255,6 +262,8 @@ def render() -> str:
         *(table(("field", "default", "meaning"), field_rows(kind)) for kind in EXPERIMENT_KINDS),
         TARGETS_TEXT,
         table(("field", "default", "meaning"), field_rows(TargetSettings)),
+        URL_INGEST_TEXT,
+        table(("field", "default", "meaning"), field_rows(UrlIngestSettings)),
         EXPORT_TEXT,
         table(("field", "default", "meaning"), field_rows(ExportSettings)),
         PLAN_TEXT,

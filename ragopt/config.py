@@ -48,6 +48,7 @@ from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
 from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
+from ragopt.settings.url_ingest import UrlIngestSettings
 
 MEBIBYTE = 1024 * 1024
 # Measured on three sets with questions of six others: of a set's own questions 0, 0 and 1.2 % are lost, of foreign ones
@@ -127,6 +128,9 @@ class Settings(BaseSettings):
         default=BatchSettings(), description="`[batch]`: questions that can wait, at half price"
     )
     audit: AuditSettings = Field(default=AuditSettings(), description="`[audit]`: the log of who did what")
+    url_ingest: UrlIngestSettings = Field(
+        default=UrlIngestSettings(), description="`[url_ingest]`: documents that the service fetches, off by default"
+    )
     models: tuple[ModelSettings, ...] = Field(default=(), description="`[[models]]`; none: extractive answers")
     budgets: tuple[BudgetSettings, ...] = Field(default=(), description="`[[budgets]]`: what may be spent")
     baseline: BaselineSettings = Field(

@@ -6,6 +6,9 @@ RagoptError
 │   ├── QuestionTooLong
 │   ├── UnknownModel
 │   ├── ModelNotAllowed       the key does not reach up to the model's tier
+│   ├── UrlsOff               documents by URL are not allowed
+│   ├── UrlRefused            what a URL names, or what came from there, is not allowed
+│   ├── UrlUnreachable        what a URL names did not come
 │   └── PayloadTooLarge
 ├── AuthError
 │   ├── MissingKey
@@ -96,6 +99,24 @@ class PayloadTooLarge(InvalidRequest):
     """The request body is over its limit."""
 
     code = "payload_too_large"
+
+
+class UrlsOff(InvalidRequest):
+    """The operator does not let documents be fetched by URL."""
+
+    code = "url_ingest_off"
+
+
+class UrlRefused(InvalidRequest):
+    """A URL that may not be fetched, or what is there is nothing that may be taken in."""
+
+    code = "url_refused"
+
+
+class UrlUnreachable(InvalidRequest):
+    """What a URL names did not come: no connection, an error, or not in time."""
+
+    code = "url_unreachable"
 
 
 class AuthError(RagoptError):

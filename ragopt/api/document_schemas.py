@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from ragopt.api.fields import CollectionName, FiniteFloat, Name, Principal, Text
 from ragopt.api.schemas import Wire
@@ -14,11 +15,12 @@ MAX_DOCUMENTS = 10_000
 
 
 class DocumentIn(Wire):
-    """One document to ingest. Without an id, one is derived from the text."""
+    """One document to ingest: its text, or the URL it is fetched from. Without an id, one is derived from these."""
 
     id: Name | None = None
     # Left as it is: a text that is not Unicode fails this document alone, and the others go on.
-    text: str
+    text: str | None = None
+    url: Annotated[Name | None, Field(description="fetched in place of a text, where the operator allows it")] = None
     title: Annotated[Text, StringConstraints(max_length=2_000)] = ""
     metadata: dict[Name, Text | int | FiniteFloat | bool] = Field(default_factory=dict, max_length=100)
     access: list[Principal] | None = Field(
@@ -26,6 +28,13 @@ class DocumentIn(Wire):
         max_length=MAX_PRINCIPALS,
         description="who may read it, such as `group:hr`; left out: every key of the tenant; []: keys that read all",
     )
+
+    @model_validator(mode="after")
+    def text_or_url(self) -> DocumentIn:
+        """Return the document if it has exactly one of the two."""
+        if (self.text is None) == (self.url is None):
+            raise PydanticCustomError("text_or_url", "Send either text or url")
+        return self
 
 
 class IngestRequest(Wire):

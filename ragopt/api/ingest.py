@@ -73,7 +73,9 @@ async def ingest(request: Request, caller: IngestCaller) -> Response:
     shared = running(request)
     limit = shared.service.settings.max_document_bytes
     with trace_of(request).stage("load"):
-        submission = await read_submission(request, max_document_bytes=limit, parsers=shared.parsers)
+        submission = await read_submission(
+            request, max_document_bytes=limit, parsers=shared.parsers, fetch=shared.service.fetch
+        )
 
     async def work() -> Response:
         return await (stored if submission.wait else queued)(request, submission, caller)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from ragopt.api.document_schemas import MAX_DOCUMENTS, DocumentIn, IngestRequest
 from ragopt.api.fields import CollectionName, Name
 from ragopt.api.problems import not_json
 from ragopt.errors import InvalidRequest
+from ragopt.fetching.fetcher import UrlFetcher
 from ragopt.principals import reader_of, separated
 
 Item: TypeAlias = Document | IngestResult
@@ -61,8 +62,10 @@ class Submission:
         return [next(stored) if isinstance(item, Document) else item for item in self.items]
 
 
-async def read_submission(request: Request, *, max_document_bytes: int, parsers: CapacityLimiter) -> Submission:
-    """Return what the request hands in; files are parsed `parsers` at a time.
+async def read_submission(
+    request: Request, *, max_document_bytes: int, parsers: CapacityLimiter, fetch: UrlFetcher
+) -> Submission:
+    """Return what the request hands in; files are parsed `parsers` at a time, and what a URL names is fetched.
 
     Raises: `RequestValidationError`, `InvalidRequest`, `HTTPException`.
     """
@@ -71,19 +74,46 @@ async def read_submission(request: Request, *, max_document_bytes: int, parsers:
         async with request.form(max_files=MAX_DOCUMENTS, max_fields=len(FORM_FIELDS)) as form:
             submission = await from_form(form, max_document_bytes=max_document_bytes, parsers=parsers)
     else:
-        submission = await asyncio.to_thread(from_json, await request.body())
+        body = await request.body()
+        given = await asyncio.to_thread(ingest_request, body)
+        read = partial(document_or_failure, max_bytes=max_document_bytes)
+        items = await items_of(given.documents, fetch=fetch, read=read, parsers=parsers)
+        submission = Submission(items, given.collection, given.wait, hashlib.sha256(body).hexdigest())
     refuse_twins(submission.items)
     return submission
 
 
-def from_json(body: bytes) -> Submission:
+def ingest_request(body: bytes) -> IngestRequest:
     """Return what a JSON body hands in. Raises: `RequestValidationError`, `HTTPException` 400."""
     try:
-        given = IngestRequest.model_validate(parsed_json(body))
+        return IngestRequest.model_validate(parsed_json(body))
     except ValidationError as error:
         raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from error
-    documents = tuple(document_of(item) for item in given.documents)
-    return Submission(documents, given.collection, given.wait, hashlib.sha256(body).hexdigest())
+
+
+async def items_of(
+    given: Sequence[DocumentIn], *, fetch: UrlFetcher, read: Callable[[str, bytes], Item], parsers: CapacityLimiter
+) -> tuple[Item, ...]:
+    """Return the documents in order; what a URL does not give is a failed result. Raises: `UrlsOff`, `UrlRefused`."""
+    by_url = [item for item in given if item.url is not None]
+    if by_url:
+        fetch.refuse_unless_on(len(by_url))
+
+    async def item_of(item: DocumentIn) -> Item:
+        if item.url is None:
+            return document_of(item, item.text or "")
+        name = item.id if item.id is not None else item.url
+        try:
+            file = await fetch(item.url)
+        except InvalidRequest as error:
+            return IngestResult(name, None, "failed", 0, 0, IngestFailure(error.code, error.detail))
+        found = await to_thread.run_sync(read, file.name, file.data, limiter=parsers)
+        if not isinstance(found, Document):
+            return replace(found, id=name)
+        sent = item.model_copy(update={"id": name, "title": item.title or found.title})
+        return replace(document_of(sent, found.text), provenance={"url": file.url})
+
+    return tuple(await asyncio.gather(*map(item_of, given)))
 
 
 def parsed_json(body: bytes) -> object:
@@ -96,11 +126,11 @@ def parsed_json(body: bytes) -> object:
         raise not_json("the body is not JSON in UTF-8, or nests too deep") from error
 
 
-def document_of(given: DocumentIn) -> Document:
-    """Return the document; without an id, one is derived from its text."""
+def document_of(given: DocumentIn, text: str) -> Document:
+    """Return the document of this text; without an id, one is derived from it."""
     return Document(
-        id=given.id if given.id is not None else content_id(given.text),
-        text=given.text,
+        id=given.id if given.id is not None else content_id(text),
+        text=text,
         title=given.title,
         metadata=given.metadata,
         access=None if given.access is None else tuple(given.access),

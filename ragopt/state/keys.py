@@ -131,7 +131,8 @@ class KeyStore:
             if old is not None:
                 left = math.ceil(old.ends_at - now)
                 raise TwoSecrets(
-                    f"key {key_id} has two live secrets; the older one ends in {left} s, or is ended first"
+                    f"key {key_id} has two live secrets: wait {left} s until the older one ends, or end it with "
+                    f"`ragopt keys revoke {key_id} --old-secret`"
                 )
             if record.key.expires_at is not None and record.key.expires_at <= now:
                 raise InvalidRequest(f"key {key_id} has expired: create another")

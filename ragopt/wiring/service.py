@@ -16,6 +16,7 @@ from ragopt.batches.desk import Desk
 from ragopt.config import Settings
 from ragopt.errors import RagoptError
 from ragopt.exports.keeping import Keeper
+from ragopt.fetching.fetcher import UrlFetcher
 from ragopt.money.prices import load_table
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
@@ -84,6 +85,7 @@ class Service:
     keeper: Keeper
     rates: RateLimiter
     experiments: Experiments
+    fetch: UrlFetcher
     breakers: Callable[[], Mapping[str, BreakerState]]
     ping_state: Callable[[], Awaitable[None]]
     warm: Callable[[], Awaitable[None]]
@@ -144,6 +146,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             keeper=closed_with(stack, Keeper(kept_in(redis, accounts.outbox, settings.export), settings.collections)),
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
+            fetch=UrlFetcher(settings.url_ingest),
             breakers=caller.breakers,
             ping_state=partial(ping_redis, redis),
             warm=partial(connect_all, deployments),

@@ -40,9 +40,11 @@ from ragopt.domain import (
 from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.judging import LossSums
+from ragopt.fetching.fetcher import UrlFetcher
 from ragopt.money.ledger import AnswerRow, RatingRow
 from ragopt.providers.health import BreakerState
 from ragopt.settings.experiments import ExperimentSettings, Loss
+from ragopt.settings.url_ingest import UrlIngestSettings
 from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
 from ragopt.state.batches import Claim
 from ragopt.state.conversations import NEW, Conversation
@@ -661,6 +663,7 @@ class FakeService:
     rates: FakeRates = field(default_factory=FakeRates)
     experiments: FakeExperiments = field(default_factory=FakeExperiments)
     audit: FakeAudit = field(default_factory=FakeAudit)
+    fetch: UrlFetcher = field(default_factory=lambda: UrlFetcher(UrlIngestSettings()))
     checks: dict[str, str] = field(default_factory=lambda: {"index": "ok", "redis": "ok", "embedder": "ok"})
 
     async def warm(self) -> None:
@@ -689,6 +692,7 @@ class FakeService:
         ):
             vars(part).update(vars(type(part)()))
         self.checks = {"index": "ok", "redis": "ok", "embedder": "ok"}
+        self.fetch = UrlFetcher(UrlIngestSettings())
 
 
 @dataclass(frozen=True)
