@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,7 +13,7 @@ from ragopt.api.rendering import Json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import ProblemOut, Wire
-from ragopt.api.security import BEARER, AdminCaller, AnyCaller, KeyedRoute
+from ragopt.api.security import BEARER, AdminCaller, KeyedRoute
 from ragopt.audit.events import Actor, AuditEvent
 from ragopt.errors import MissingScope, NotFound
 from ragopt.state.key_records import ApiKey, KeyRecord
@@ -32,11 +32,12 @@ class SecretOut(Wire):
 
 
 class KeyOut(Wire):
-    """A key without its secret; times in Unix seconds. `secrets`: the newest first."""
+    """A key without its secret; times in Unix seconds. `reads`: its groups, or `all`. `secrets`: the newest first."""
 
     id: str
     name: str
     scopes: list[str]
+    reads: list[str] | Literal["all"]
     created_at: float
     expires_at: float | None
     secrets: list[SecretOut]
@@ -72,13 +73,13 @@ async def keys(request: Request, caller: AdminCaller) -> Response:
 
 
 @router.post("/keys/{key_id}/rotate", responses={200: {"model": KeyRotated}})
-async def rotate(request: Request, key_id: str, caller: AnyCaller, body: RotateRequest | None = None) -> Response:
-    """Give a key a new secret beside the old one: every key itself, and `admin` those that can do no more than it."""
+async def rotate(request: Request, key_id: str, caller: AdminCaller, body: RotateRequest | None = None) -> Response:
+    """Give a key of the tenant that can do no more than the caller's a new secret beside the old one; needs `admin`."""
     service = running(request).service
     records = await service.keys.records(caller.tenant)
     target = next((record.key for record in records if record.key.id == key_id), None)
-    if target is None or (key_id != caller.id and "admin" not in caller.scopes):
-        raise NotFound(f"there is no key {key_id!r} that this key may rotate")
+    if target is None:
+        raise NotFound(f"There is no key {key_id!r}.")
     refuse_more_powerful(target, caller)
     overlap_s = (body or RotateRequest()).overlap_s
     made = await service.keys.rotate(key_id, overlap_s=overlap_s)
@@ -91,7 +92,7 @@ async def rotate(request: Request, key_id: str, caller: AnyCaller, body: RotateR
 def refuse_more_powerful(target: ApiKey, caller: ApiKey) -> None:
     """Raise `MissingScope` for a key that can do or read what the caller cannot: it would be handed its secret."""
     if not (target.scopes <= caller.scopes and caller.reader.covers(target.reader)):
-        raise MissingScope(f"Key {target.id} has scopes or groups that this key has not: rotate it with itself.")
+        raise MissingScope(f"Key {target.id} has scopes or groups that this one has not: use `ragopt keys rotate`.")
 
 
 def key_json(record: KeyRecord) -> Json:
@@ -101,6 +102,7 @@ def key_json(record: KeyRecord) -> Json:
         "id": key.id,
         "name": key.name,
         "scopes": sorted(key.scopes),
+        "reads": "all" if key.reader.everything else [*key.reader.principals],
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "secrets": record.secrets(time.time()),

@@ -135,12 +135,6 @@ async def with_admin(request: Request) -> ApiKey:
     return await authorized(request, "admin")
 
 
-async def with_any(request: Request) -> ApiKey:
-    """Return the caller, whatever its scopes. Raises: `MissingKey`."""
-    return await cast("KeyCheck", request.state.key_check).caller
-
-
-AnyCaller = Annotated[ApiKey, Depends(with_any)]
 QueryCaller = Annotated[ApiKey, Depends(with_query)]
 IngestCaller = Annotated[ApiKey, Depends(with_ingest)]
 AdminCaller = Annotated[ApiKey, Depends(with_admin)]

@@ -33,27 +33,36 @@ def test_an_admin_lists_the_keys_of_its_tenant(http: Served) -> None:
     assert [key["id"] for key in http.get("/keys", key=OTHER_KEY).json()["keys"]] == ["globex-ingest-query-admin"]
 
 
-def test_a_key_rotates_itself_and_an_admin_weaker_ones(http: Served) -> None:
-    """Nobody else: not a key without `admin` another one, nor anybody one of another tenant."""
-    assert rotated(http, QUERY, key=QUERY_KEY) == (200, f"new secret of {QUERY}")
+def test_an_admin_rotates_keys_of_its_tenant(http: Served) -> None:
+    """Its own among them; nobody without `admin`, who may hold a stolen key, and nobody of another tenant."""
     assert rotated(http, QUERY, key=KEY, overlap_s=60) == (200, f"new secret of {QUERY}")
-    assert rotated(http, INGEST, key=QUERY_KEY) == (404, "not_found")
+    assert rotated(http, ALL, key=KEY) == (200, f"new secret of {ALL}")
+    assert rotated(http, QUERY, key=QUERY_KEY) == (403, "missing_scope")
     assert rotated(http, QUERY, key=OTHER_KEY) == (404, "not_found")
     assert rotated(http, "00000000", key=KEY) == (404, "not_found")
     (told, *_) = [event for event in http.service.audit.events if event.act == "key_rotated"]
-    assert (told.actor.key_id, told.subject) == (QUERY, QUERY)
+    assert (told.actor.key_id, told.subject) == (ALL, QUERY)
 
 
 @pytest.mark.parametrize("reader", [Reader.of(["group:hr"]), EVERYTHING])
 def test_an_admin_is_not_handed_what_it_may_not_read(http: Served, reader: Reader) -> None:
-    """A key with more groups than its own is for that key to rotate, or for the operator."""
+    """A key with more groups than its own is for the operator to rotate."""
     known = http.service.keys.known
     known[QUERY_KEY] = replace(known[QUERY_KEY], reader=reader)
     assert rotated(http, QUERY, key=KEY) == (403, "missing_scope")
-    assert rotated(http, QUERY, key=QUERY_KEY)[0] == 200
+    known[KEY] = replace(known[KEY], reader=reader)
+    assert rotated(http, QUERY, key=KEY)[0] == 200
+
+
+def test_an_admin_is_not_handed_what_it_may_not_do(http: Served) -> None:
+    """A key with a scope that the admin has not."""
+    known = http.service.keys.known
+    known[KEY] = replace(known[KEY], scopes=frozenset({"admin", "query"}))
+    assert rotated(http, INGEST, key=KEY) == (403, "missing_scope")
+    assert rotated(http, QUERY, key=KEY)[0] == 200
 
 
 @pytest.mark.parametrize("overlap_s", [-1, 31 * 86_400, "1d"])
 def test_an_overlap_is_a_number_of_seconds(http: Served, overlap_s: float) -> None:
     """From none to 30 days."""
-    assert rotated(http, QUERY, key=QUERY_KEY, overlap_s=overlap_s) == (422, "invalid_request")
+    assert rotated(http, QUERY, key=KEY, overlap_s=overlap_s) == (422, "invalid_request")
