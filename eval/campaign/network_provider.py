@@ -27,7 +27,7 @@ from eval.intervals import exact
 from eval.report import Report, Segment
 from eval.stub import StubOptions, StubServer, serve_in_thread
 
-ROUNDS = 12
+ROUNDS = 6
 AT_ONCE = 6
 TIMEOUT_S, DEADLINE_S, GRACE_S = 1.0, 8.0, 2.0
 # Long enough to be cut in the middle; every sentence is supported by the document, so that all of them are released.

@@ -22,7 +22,7 @@ from eval.campaign.traffic import NAMES, Traffic, ingest, traffic
 from eval.intervals import exact
 from eval.report import ConfigValue, Report
 
-ROUNDS = 12
+ROUNDS = 6
 LASTS_S = 2.0
 DEADLINE_S = 15.0
 RECOVERS_S = 30.0

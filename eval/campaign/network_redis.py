@@ -31,7 +31,7 @@ from ragopt.state.keys import KeyStore
 from ragopt.state.redis_process import recorded_socket
 from ragopt.state.redis_server import EmbeddedRedis
 
-ROUNDS = 12
+ROUNDS = 6
 LASTS_S = 2.0
 DEADLINE_S = 8.0
 # Beyond the deadline: closing connections, and a machine that is busy.

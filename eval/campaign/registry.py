@@ -27,14 +27,14 @@ def kills_and_cuts(qdrant_url: str) -> tuple[Experiment, ...]:
         Experiment(
             "kills",
             "kill -9 of service and Redis while documents are ingested, deleted and asked for",
-            minutes=15,
+            minutes=13,
             measure=kills.kills,
             figures=(Figure("kills", least=kills.KILLS), *zero(*kills.FAULTS)),
         ),
         Experiment(
             "redis",
             "the way to Redis slowed, paused, refused and cut under traffic",
-            minutes=8,
+            minutes=3,
             measure=network_redis.redis_network,
             figures=(
                 Figure("outages", least=network_redis.ROUNDS * len(network_redis.WEATHERS)),
@@ -44,7 +44,7 @@ def kills_and_cuts(qdrant_url: str) -> tuple[Experiment, ...]:
         Experiment(
             "provider",
             "the way to the model provider slowed, paused, refused and cut in the middle of answers",
-            minutes=6,
+            minutes=3,
             measure=network_provider.provider_network,
             figures=(
                 Figure("outages", least=network_provider.ROUNDS * len(network_provider.WEATHERS)),
@@ -54,7 +54,7 @@ def kills_and_cuts(qdrant_url: str) -> tuple[Experiment, ...]:
         Experiment(
             "qdrant",
             "the way to a Qdrant server slowed, paused, refused and cut under traffic",
-            minutes=6,
+            minutes=3,
             measure=partial(network_qdrant.qdrant_network, url=qdrant_url),
             figures=(
                 Figure("outages", least=network_qdrant.ROUNDS * len(network_qdrant.WEATHERS)),
@@ -147,7 +147,7 @@ def suites() -> tuple[Experiment, ...]:
         Experiment(
             "properties",
             "packing within its budget, isolation of the cache, the chain of the audit log: fifty times the cases",
-            minutes=18,
+            minutes=15,
             measure=suite("properties", "tests/ragopt", marked="campaign"),
             figures=(Figure("tests", least=4), *zero("failed")),
         ),

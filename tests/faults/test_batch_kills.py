@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from eval.batch_kills import CALLS, KillJob, batch_kills, every_step
 
 
 @pytest.mark.campaign
-@pytest.mark.skipif(
-    not os.environ.get("CAMPAIGN"), reason="now and then the killed service is not ready again: `make campaign` runs it"
-)
 def test_nothing_is_submitted_twice_and_nothing_is_lost() -> None:
     """Killed while its submission hangs and while it reads the answers: asked once, answered whole, paid once."""
     report = batch_kills(KillJob(only=("openai/create", "anthropic/download")))
