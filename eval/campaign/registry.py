@@ -138,11 +138,23 @@ def suites() -> tuple[Experiment, ...]:
             figures=(Figure("files", least=5_000), *zero("failed")),
         ),
         Experiment(
+            "borders",
+            "strangers at every endpoint, and cached answers over every border of tenant, reader, prompt and filter",
+            minutes=8,
+            measure=suite(
+                "borders",
+                "tests/faults/test_cache_isolation.py",
+                "tests/e2e/test_access.py",
+                "tests/e2e/test_tenants.py",
+            ),
+            figures=(Figure("probes", least=10_000), *zero("leaks", "failed")),
+        ),
+        Experiment(
             "guards",
-            "tenant filter, version filter, stream guard and budget taken out, one at a time: a test must fail",
+            "tenant, version and reader filter, stream guard and budget taken out, one at a time: a test must fail",
             minutes=0.2,
             measure=suite("guards", "tests/faults/test_guards.py"),
-            figures=(Figure("flipped", least=5), *zero("failed")),
+            figures=(Figure("flipped", least=6), *zero("failed")),
         ),
         Experiment(
             "properties",

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from eval.fault_cases import Case, asked, broken
 from eval.stub import serve_in_thread
+from indexes.access import EVERYTHING
 from indexes.edge import EdgeEngine
 from indexes.library import Library
 from indexes.records import Document, FloatVector, Hit, IndexKnobs, SparseVector
@@ -58,6 +59,7 @@ class Forgetful:
             equal={name: value for name, value in where.equal.items() if name not in self.forgets},
             at_most={name: value for name, value in where.at_most.items() if name not in self.forgets},
             above={name: value for name, value in where.above.items() if name not in self.forgets},
+            holds=[(name, values) for name, values in where.holds if name not in self.forgets],
         )
 
     async def upsert(self, points: Sequence[Point]) -> None:
@@ -184,7 +186,25 @@ def only_the_newest_version_is_found(folder: Path, forgets: tuple[str, ...]) -> 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("check", [tenants_are_apart, only_the_newest_version_is_found])
+def lists_are_kept(folder: Path, forgets: tuple[str, ...]) -> None:
+    """Check that nobody finds a document whose list does not name them."""
+
+    async def run() -> None:
+        engine = EdgeEngine(folder)
+        library = library_over(OneForAll(engine, forgets))
+        try:
+            texts = {None: "The rule says come in.", ("group:hr",): "The rule says keep out."}
+            documents = [Document(str(n), text, access=access) for n, (access, text) in enumerate(texts.items())]
+            await library.ingest("acme", COLLECTION, documents, by=EVERYTHING)
+            assert [hit.chunk.text for hit in await found(library, "acme")] == [texts[None]]
+        finally:
+            await library.close()
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("check", [tenants_are_apart, only_the_newest_version_is_found, lists_are_kept])
 def test_the_filters_hold(tmp_path: Path, check: Callable[[Path, tuple[str, ...]], None]) -> None:
     """With every filter in place, tenants and versions are kept apart, even in one store for all."""
     check(tmp_path, ())
@@ -196,12 +216,13 @@ def test_the_filters_hold(tmp_path: Path, check: Callable[[Path, tuple[str, ...]
         (tenants_are_apart, ("tenant",)),
         (only_the_newest_version_is_found, ("dead",)),
         (only_the_newest_version_is_found, ("born", "dead")),
+        (lists_are_kept, ("readers",)),
     ],
 )
 def test_without_a_filter_the_check_fails(
     tmp_path: Path, check: Callable[[Path, tuple[str, ...]], None], forgets: tuple[str, ...], record_property: Record
 ) -> None:
-    """Take out the tenant or the version of every search, and what belongs to another or is gone is found."""
+    """Take out the tenant, the version or the readers of every search, and what is not theirs or is gone is found."""
     record_property("flipped", 1)
     with pytest.raises(AssertionError):
         check(tmp_path, forgets)
