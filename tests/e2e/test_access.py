@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -293,3 +294,30 @@ def test_keys_say_what_they_read(service: Running, tmp_path: Path) -> None:
     refused = ragopt(*create, "--groups", "a", "--all-documents", cwd=tmp_path)
     assert refused.returncode != 0
     assert "--all-documents" in refused.stderr
+
+
+def test_a_key_is_rotated_beside_a_running_service(service: Running, tmp_path: Path) -> None:
+    """Both secrets work at once and are one key; a third is refused; the old one can be ended early."""
+    data_dir = data_dir_of(service)
+    first = key_of(service)
+    key_id = first.split("_")[1]
+
+    def keys(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return ragopt("keys", *arguments, "--data-dir", data_dir, cwd=tmp_path)
+
+    def status(key: str) -> int:
+        with service.client(key) as client:
+            return client.get("/documents", params={"collection": "keys"}).status_code
+
+    assert status(first) == 200
+    rotated = json.loads(keys("rotate", key_id, "--overlap", "1h", "--json").stdout)
+    assert rotated["key"].startswith(f"rag_{key_id}_")
+    assert [status(first), status(rotated["key"])] == [200, 200]
+    assert "2, the older until" in keys("list").stdout
+    third = keys("rotate", key_id)
+    assert third.returncode != 0
+    assert "--old-secret" in third.stderr
+    assert keys("revoke", key_id, "--old-secret").returncode == 0
+    eventually(lambda: status(first) == 401, within_s=20)
+    assert status(rotated["key"]) == 200
+    assert keys("rotate", "00000000").returncode != 0

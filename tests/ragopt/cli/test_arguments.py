@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from ragopt.cli.arguments import add_filter, filter_of
+from ragopt.cli.arguments import add_filter, duration_s, filter_of
 from ragopt.domain import Scalar
 from ragopt.errors import InvalidRequest
 
@@ -59,3 +59,18 @@ def test_as_many_keys_as_a_service_takes() -> None:
     """The bound of a request holds on the command line too."""
     with pytest.raises(InvalidRequest, match="20 keys"):
         parsed(*(f"key{n}=1" for n in range(21)))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800), (" 1h ", 3_600)]
+)
+def test_a_duration_has_a_unit(text: str, seconds: float) -> None:
+    """Seconds, minutes, hours or days; none needs no unit."""
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "1.5h", "-1h", "1w", "h", "1h30m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """With an example of each unit."""
+    with pytest.raises(argparse.ArgumentTypeError, match="24h"):
+        duration_s(text)
