@@ -18,7 +18,7 @@ OPERATIONS = 10_000
 
 def experiments(*, qdrant_url: str = "") -> tuple[Experiment, ...]:
     """Return every experiment; qdrant_url: of a real server in place of the stand-in."""
-    return (*kills_and_cuts(qdrant_url), *others(), *suites())
+    return (*kills_and_cuts(qdrant_url), *others(), *suites(), borders())
 
 
 def kills_and_cuts(qdrant_url: str) -> tuple[Experiment, ...]:
@@ -138,18 +138,6 @@ def suites() -> tuple[Experiment, ...]:
             figures=(Figure("files", least=5_000), *zero("failed")),
         ),
         Experiment(
-            "borders",
-            "strangers at every endpoint, and cached answers over every border of tenant, reader, prompt and filter",
-            minutes=8,
-            measure=suite(
-                "borders",
-                "tests/faults/test_cache_isolation.py",
-                "tests/e2e/test_access.py",
-                "tests/e2e/test_tenants.py",
-            ),
-            figures=(Figure("probes", least=10_000), *zero("leaks", "failed")),
-        ),
-        Experiment(
             "guards",
             "tenant, version and reader filter, stream guard and budget taken out, one at a time: a test must fail",
             minutes=0.2,
@@ -163,4 +151,20 @@ def suites() -> tuple[Experiment, ...]:
             measure=suite("properties", "tests/ragopt", marked="campaign"),
             figures=(Figure("tests", least=4), *zero("failed")),
         ),
+    )
+
+
+def borders() -> Experiment:
+    """Return the experiment on what keeps tenants and readers apart."""
+    return Experiment(
+        "borders",
+        "strangers at every endpoint, and cached answers over every border of tenant, reader, prompt and filter",
+        minutes=8,
+        measure=suite(
+            "borders",
+            "tests/faults/test_cache_isolation.py",
+            "tests/e2e/test_access.py",
+            "tests/e2e/test_tenants.py",
+        ),
+        figures=(Figure("probes", least=10_000), *zero("leaks", "failed")),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from ragopt.api.fields import CollectionName, FiniteFloat, Name, Principal, Text
+from ragopt.api.fields import CollectionName, FiniteFloat, Name, Principal, Text, Url
 from ragopt.api.schemas import Wire
 from ragopt.principals import MAX_PRINCIPALS
 
@@ -20,7 +20,7 @@ class DocumentIn(Wire):
     id: Name | None = None
     # Left as it is: a text that is not Unicode fails this document alone, and the others go on.
     text: str | None = None
-    url: Annotated[Name | None, Field(description="fetched in place of a text, where the operator allows it")] = None
+    url: Annotated[Url | None, Field(description="fetched in place of a text, where the operator allows it")] = None
     title: Annotated[Text, StringConstraints(max_length=2_000)] = ""
     metadata: dict[Name, Text | int | FiniteFloat | bool] = Field(default_factory=dict, max_length=100)
     access: list[Principal] | None = Field(

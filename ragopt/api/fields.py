@@ -14,6 +14,7 @@ from ragopt.principals import WHAT_IT_IS, is_principal
 
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_ID_CHARS = 512
+MAX_URL_CHARS = 2_048
 
 
 def encodable(text: str) -> str:
@@ -57,6 +58,7 @@ Text = Annotated[str, AfterValidator(encodable)]
 QuestionText = Annotated[Text, AfterValidator(not_blank)]
 CollectionName = Annotated[str, AfterValidator(collection_name)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(printable)]
+Url = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_URL_CHARS), AfterValidator(printable)]
 Principal = Annotated[str, AfterValidator(principal)]
 Label = Annotated[Text, StringConstraints(max_length=128), AfterValidator(printable)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]

@@ -21,7 +21,7 @@ from indexes.errors import DocumentError
 from indexes.loading import content_id, load_file
 from indexes.records import Document, IngestFailure, IngestResult
 from ragopt.api.document_schemas import MAX_DOCUMENTS, DocumentIn, IngestRequest
-from ragopt.api.fields import CollectionName, Name
+from ragopt.api.fields import MAX_ID_CHARS, CollectionName, Name
 from ragopt.api.problems import not_json
 from ragopt.errors import InvalidRequest
 from ragopt.fetching.fetcher import UrlFetcher
@@ -98,22 +98,31 @@ async def items_of(
     by_url = [item for item in given if item.url is not None]
     if by_url:
         fetch.refuse_unless_on(len(by_url))
+    fetched = await asyncio.gather(*(fetched_item(item, fetch=fetch, read=read, parsers=parsers) for item in by_url))
+    return await asyncio.to_thread(in_their_places, given, fetched)
 
-    async def item_of(item: DocumentIn) -> Item:
-        if item.url is None:
-            return document_of(item, item.text or "")
-        name = item.id if item.id is not None else item.url
-        try:
-            file = await fetch(item.url)
-        except InvalidRequest as error:
-            return IngestResult(name, None, "failed", 0, 0, IngestFailure(error.code, error.detail))
-        found = await to_thread.run_sync(read, file.name, file.data, limiter=parsers)
-        if not isinstance(found, Document):
-            return replace(found, id=name)
-        sent = item.model_copy(update={"id": name, "title": item.title or found.title})
-        return replace(document_of(sent, found.text), provenance={"url": file.url})
 
-    return tuple(await asyncio.gather(*map(item_of, given)))
+def in_their_places(given: Sequence[DocumentIn], fetched: Sequence[Item]) -> tuple[Item, ...]:
+    """Return the documents that came with a text, and in the places of the others what was fetched, in order."""
+    rest = iter(fetched)
+    return tuple(next(rest) if item.text is None else document_of(item, item.text) for item in given)
+
+
+async def fetched_item(
+    item: DocumentIn, *, fetch: UrlFetcher, read: Callable[[str, bytes], Item], parsers: CapacityLimiter
+) -> Item:
+    """Return the document behind a URL, or its failed result."""
+    url = item.url or ""
+    name = item.id or (url if len(url) <= MAX_ID_CHARS else content_id(url))
+    try:
+        file = await fetch(url)
+    except InvalidRequest as error:
+        return IngestResult(name, None, "failed", 0, 0, IngestFailure(error.code, error.detail))
+    found = await to_thread.run_sync(read, file.name, file.data, limiter=parsers)
+    if not isinstance(found, Document):
+        return replace(found, id=name)
+    sent = item.model_copy(update={"id": name, "title": item.title or found.title})
+    return replace(document_of(sent, found.text), provenance={"url": file.url})
 
 
 def parsed_json(body: bytes) -> object:

@@ -12,12 +12,14 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Protocol
 from urllib.parse import unquote
 
 import httpx
+from anyio import CapacityLimiter, to_thread
 
 from ragopt.errors import UrlRefused, UrlsOff, UrlUnreachable
 from ragopt.fetching.addresses import Address, may_be_fetched
@@ -28,6 +30,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_URL_CHARS = 2_048
 # Of the addresses of a host, so many are tried one after the other.
 ADDRESSES_TRIED = 2
+# Names looked up at once; a look-up cannot be given up, so no more threads than these ever wait for one.
+THREADS = 4
 ACCEPT = "text/html, text/markdown, text/plain, application/pdf, */*;q=0.1"
 NOT_ALLOWED = "its host has no address that may be fetched from: [url_ingest] networks allows networks of your own"
 
@@ -48,6 +52,19 @@ class FetchedFile:
     data: bytes
 
 
+class SystemResolver:
+    """Hosts as this machine looks them up, in threads of its own: a slow name server holds up nothing else."""
+
+    def __init__(self) -> None:
+        self._threads = CapacityLimiter(THREADS)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host, each once. Raises: `OSError`."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await to_thread.run_sync(look_up, limiter=self._threads)
+        return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
 class UrlFetcher:
     """Fetches what callers name. resolve: how hosts are looked up. verify: which certificates are believed."""
 
@@ -55,7 +72,7 @@ class UrlFetcher:
         self, rules: UrlIngestSettings, *, resolve: Resolve | None = None, verify: ssl.SSLContext | None = None
     ) -> None:
         self._rules = rules
-        self._resolve = resolve or system_addresses
+        self._resolve = resolve or SystemResolver()
         self._verify = verify
         self._places = asyncio.Semaphore(rules.at_once)
 
@@ -193,9 +210,3 @@ def request_to(url: httpx.URL, address: Address, *, timeout_s: float) -> httpx.R
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
     extensions = {"sni_hostname": host_of(url), "timeout": timeouts}
     return httpx.Request("GET", url.copy_with(host=str(address)), headers=headers, extensions=extensions)
-
-
-async def system_addresses(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host as this machine knows them, each once. Raises: `OSError`."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))

@@ -43,6 +43,17 @@ def test_a_url_stands_in_the_place_of_a_text(http: Served) -> None:
     assert "url" not in kept["sent"].provenance
 
 
+def test_a_long_url_has_a_short_id(http: Served) -> None:
+    """An id has at most 512 characters; the same URL has the same one."""
+    long = f"/handbook?{'x' * 600}"
+    with served({long: PAGES["/handbook"]}) as web:
+        http.service.fetch = web.fetcher()
+        body = {"documents": [{"url": web.url(long)}], "collection": "c"}
+        first, again = (http.post("/ingest", body).json()["documents"][0]["id"] for _ in range(2))
+    assert first == again
+    assert first.startswith("sha256:")
+
+
 def test_what_a_background_ingest_fetches_is_queued(http: Served) -> None:
     """The document is fetched before the 202, so the queue holds its text."""
     with served(PAGES) as web:

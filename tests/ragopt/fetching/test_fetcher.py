@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 
 from ragopt.errors import UrlRefused, UrlsOff, UrlUnreachable
-from ragopt.fetching.fetcher import FetchedFile, UrlFetcher, system_addresses
+from ragopt.fetching.fetcher import FetchedFile, SystemResolver, UrlFetcher
 from ragopt.settings.url_ingest import UrlIngestSettings
 from tests.environment import environment
 from tests.ragopt.fetching.web import Page, Resolver, served
@@ -237,6 +237,10 @@ def test_it_is_off_until_it_is_turned_on() -> None:
 
 def test_this_machine_resolves() -> None:
     """The system's own resolver gives addresses, each once."""
-    found = asyncio.run(system_addresses("localhost", 80))
+
+    async def looked_up() -> Sequence[str]:
+        return await SystemResolver()("localhost", 80)
+
+    found = asyncio.run(looked_up())
     assert found
     assert len(found) == len(set(found))
