@@ -7,8 +7,10 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, nullcontext
+from dataclasses import replace
 from typing import cast
 
+from indexes.access import EVERYTHING
 from ragopt.api.rendering import answer_json
 from ragopt.audit.events import LOCAL
 from ragopt.audit.events import answered as told
@@ -89,7 +91,9 @@ async def answer_here(settings: Settings, asked: Question, *, quiet: bool) -> Ma
 
 async def answered(service: Service, asked: Question, *, quiet: bool) -> Mapping[str, object]:
     """Return the whole answer, printed as it comes unless `quiet`. Raises: `RagoptError`, `IndexingError`."""
-    trace = Trace("ask")
+    # Whoever may run commands on the data dir may read all of it.
+    reader = await service.library.told_apart(asked.tenant, asked.collection, EVERYTHING)
+    asked, trace = replace(asked, reader=reader), Trace("ask")
     async with aclosing(service.pipeline.answer(asked, trace=trace)) as events:
         async for event in events:
             if isinstance(event, TextReleased) and not quiet:

@@ -287,14 +287,14 @@ def ask_as(curl: str) -> Any:
 
 
 def test_commands_work_without_a_service(tmp_path: Path) -> None:
-    """With nobody on the data dir, `ingest` and `ask` do the work themselves."""
+    """With nobody on the data dir, `ingest` and `ask` do the work themselves, whatever lists documents carry."""
     (tmp_path / "a.md").write_text("# Gate\n\nThe gate closes at eight in the evening.")
-    late = {"id": "late", "text": "The gate closes at ten in the evening.", "metadata": {"day": "Friday"}}
+    late = {"id": "late", "text": "The gate closes at ten in the evening.", "metadata": {"day": "Friday"}, "access": []}
     (tmp_path / "b.jsonl").write_text(json.dumps(late))
     assert ragopt("ingest", "b.jsonl", cwd=tmp_path).returncode == 0
     friday = ragopt("ask", "When does the gate close?", "--filter", "day=Friday", cwd=tmp_path)
     assert "ten in the evening" in friday.stdout
-    ingested = ragopt("ingest", "a.md", cwd=tmp_path)
+    ingested = ragopt("ingest", "a.md", "--access", "group:hr", cwd=tmp_path)
     assert (ingested.returncode, "1 created" in ingested.stdout) == (0, True)
     asked = ragopt("ask", "When does the gate close?", "--json", cwd=tmp_path)
     assert "eight in the evening" in json.loads(asked.stdout)["answer"]
