@@ -109,7 +109,8 @@ class Question:
     examples: good answers that the prompt shows behind that, as text; "" for none.
     variant: `experiment/variant` where the question takes part in one, "" where it does not.
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
-    reader: who it is asked for, which decides what documents it may be answered from.
+    reader: who it is asked for, which decides what documents it may be answered from. acting_for: the principals that
+    the request named, as the audit log tells them.
     max_sentences: of the answer, None for no bound. answer_schema: the JSON schema that the answer is to match, as
     JSON; "" for an answer in words.
     """
@@ -140,6 +141,7 @@ class Question:
     max_sentences: int | None = None
     answer_schema: str = ""
     reader: Reader = ANYONE
+    acting_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

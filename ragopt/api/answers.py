@@ -17,6 +17,7 @@ from indexes.errors import IndexingError
 from ragopt.api.admission import class_of
 from ragopt.api.limits import while_connected
 from ragopt.api.problems import problem_of
+from ragopt.api.questions import bare_question, question_of
 from ragopt.api.rates import likely_tokens, settle_rate, within_rate
 from ragopt.api.rendering import answer_json, citation_json, context_json, passage_json, usage_json
 from ragopt.api.request_log import trace_of
@@ -26,16 +27,13 @@ from ragopt.api.security import BEARER, KeyedRoute, QueryCaller, authorized, lik
 from ragopt.api.sse import EventStream, encode_event
 from ragopt.audit import events as audit
 from ragopt.config import Settings
-from ragopt.domain import Answer, QueryKnobs, Question, Turn
+from ragopt.domain import Answer, Question, Turn
 from ragopt.errors import NotFound, QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.assigning import Assignment, applied, assigned
 from ragopt.experiments.losses import losses_of
 from ragopt.money.ledger import row_of
-from ragopt.pipeline import answer_id
-from ragopt.settings.collections import examples_of
 from ragopt.state.conversations import NEW, UNKNOWN, Conversation
-from ragopt.state.key_records import ApiKey
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
 
@@ -82,17 +80,8 @@ async def context(request: Request, body: ContextRequest, caller: QueryCaller) -
     async with while_connected(request.receive), shared.lifetime.until(ends):
         await within_rate(request, caller)
         await refuse_long(body.question, limit_tokens=shared.service.settings.max_question_tokens)
-        question = Question(
-            text=body.question,
-            tenant=caller.tenant,
-            collection=body.collection,
-            history=turns(body),
-            knobs=knobs(body, shared.service.settings),
-            filter=body.filter,
-            budget_named=names_more(body, shared.service.settings),
-            key_id=caller.id,
-            reader=await shared.service.library.told_apart(caller.tenant, body.collection, caller.reader),
-        )
+        reader = await shared.service.library.told_apart(caller.tenant, body.collection, caller.reader)
+        question = replace(bare_question(body, caller, settings=shared.service.settings), reader=reader)
         found = await shared.service.pipeline.context_for(question, trace=trace)
         shared.service.audit.record(audit.found(found, question, request_id=trace.request_id))
     return JSONResponse({**context_json(found), "timings_ms": trace.timings_ms()})
@@ -176,54 +165,6 @@ async def conversation(
         return NEW
     with trace.stage("history"):
         return await shared.service.conversations.load(tenant, conversation_id)
-
-
-def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, settings: Settings) -> Question:
-    """Return the question as the pipeline takes it, for everybody of the key's tenant."""
-    return Question(
-        text=body.question,
-        tenant=caller.tenant,
-        collection=body.collection,
-        history=kept.turns or turns(body),
-        summary=kept.summary,
-        knobs=knobs(body, settings),
-        model=body.model,
-        max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
-        cache=body.cache,
-        cache_similar=body.cache_policy.semantic,
-        cache_max_wrong=body.cache_policy.max_wrong or 1.0,
-        filter=body.filter,
-        labels=caller.labels(body.labels.model_dump(exclude_none=True)),
-        trusted_labels=caller.vouched(),
-        key_id=caller.id,
-        answer_id=answer_id(),
-        tier_floor=caller.tier_floor,
-        tier_ceiling=caller.tier_ceiling,
-        streamed=body.stream,
-        max_sentences=body.max_sentences,
-        answer_schema=body.response_format.schema_text() if body.response_format else "",
-        budget_named=names_more(body, settings),
-        examples=examples_of(settings.collections, tenant=caller.tenant, collection=body.collection),
-    )
-
-
-def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
-    """Return the request's knobs, the settings' where it names none."""
-    return replace(
-        settings.knobs(),
-        context_tokens=body.token_budget or settings.context_tokens,
-        top_k=body.top_k or settings.top_k,
-    )
-
-
-def names_more(body: ContextRequest, settings: Settings) -> bool:
-    """Return whether the request names a larger token budget than the service's own."""
-    return (body.token_budget or 0) > settings.context_tokens
-
-
-def turns(body: ContextRequest) -> tuple[Turn, ...]:
-    """Return the history that the request carries."""
-    return tuple(Turn(turn.role, turn.content) for turn in body.history)
 
 
 def deadline(request: Request) -> float:

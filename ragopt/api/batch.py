@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from indexes.access import ANYONE, Reader
-from ragopt.api.answers import PERMIT, question_of, refuse_long, refuse_unknown
+from ragopt.api.answers import PERMIT, refuse_long, refuse_unknown
 from ragopt.api.batch_wire import (
     BatchLineOut,
     BatchList,
@@ -24,12 +24,13 @@ from ragopt.api.batch_wire import (
     result_line,
 )
 from ragopt.api.ingest import idempotency_key
+from ragopt.api.questions import question_of
 from ragopt.api.rates import within_rate
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
 from ragopt.api.schemas import ProblemOut
-from ragopt.api.security import BEARER, KeyedRoute, QueryCaller
-from ragopt.audit.events import Actor, AuditEvent
+from ragopt.api.security import BEARER, KeyedRoute, QueryCaller, actor_of
+from ragopt.audit.events import AuditEvent
 from ragopt.config import Settings
 from ragopt.domain import TIER_RANK, Question
 from ragopt.errors import InvalidRequest, ModelNotAllowed
@@ -64,7 +65,7 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
     store = shared.service.batches.store
     batch_id, new = await store.create(terms, items, idempotency=idempotency)
     if new:
-        actor, request_id = Actor(caller.id, caller.tenant), trace_of(request).request_id
+        actor, request_id = actor_of(caller), trace_of(request).request_id
         told = AuditEvent("batch", actor, request_id, body.collection, batch_id, count=len(items))
         shared.service.audit.record(told)
     shared.batches.wake()

@@ -14,8 +14,8 @@ from ragopt.api.rendering import document_json, info_json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import ProblemOut
-from ragopt.api.security import BEARER, AdminCaller, IngestCaller, KeyedRoute, QueryCaller
-from ragopt.audit.events import Act, Actor, AuditEvent, DocumentUse
+from ragopt.api.security import BEARER, AdminCaller, IngestCaller, KeyedRoute, QueryCaller, actor_of
+from ragopt.audit.events import Act, AuditEvent, DocumentUse
 from ragopt.state.key_records import ApiKey
 
 router = APIRouter(
@@ -83,6 +83,6 @@ def shown_list(info: DocumentInfo, caller: ApiKey) -> list[str] | None:
 def told(request: Request, caller: ApiKey, act: Act, *, where: tuple[str, str]) -> None:
     """Tell the audit log what was done to a document; where: its collection and its id."""
     collection, document_id = where
-    actor, documents = Actor(caller.id, caller.tenant), (DocumentUse(document_id),)
+    actor, documents = actor_of(caller), (DocumentUse(document_id),)
     event = AuditEvent(act, actor, trace_of(request).request_id, collection, documents=documents)
     running(request).service.audit.record(event)

@@ -22,7 +22,7 @@ from ragopt.api.rendering import Json, ingest_json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import Running, running
 from ragopt.api.schemas import ProblemOut
-from ragopt.api.security import BEARER, IngestCaller, KeyedRoute
+from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, actor_of
 from ragopt.api.submissions import Submission, read_submission
 from ragopt.audit import events as audit
 from ragopt.errors import InvalidRequest, StateUnavailable
@@ -173,7 +173,7 @@ def taken_in(
     job_id: str = "",
 ) -> None:
     """Tell the audit log what an ingest stored or queued."""
-    actor = audit.Actor(caller.id, caller.tenant)
+    actor = actor_of(caller)
     request_id = trace_of(request).request_id
     told = audit.AuditEvent("ingest", actor, request_id, submission.collection, job_id, documents)
     running(request).service.audit.record(told)

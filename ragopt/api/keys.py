@@ -13,8 +13,8 @@ from ragopt.api.rendering import Json
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
 from ragopt.api.schemas import ProblemOut, Wire
-from ragopt.api.security import BEARER, AdminCaller, KeyedRoute
-from ragopt.audit.events import Actor, AuditEvent
+from ragopt.api.security import BEARER, AdminCaller, KeyedRoute, actor_of
+from ragopt.audit.events import AuditEvent
 from ragopt.errors import MissingScope, NotFound
 from ragopt.state.key_records import ApiKey, KeyRecord
 from ragopt.state.keys import DAY_S, MAX_OVERLAP_S
@@ -83,7 +83,7 @@ async def rotate(request: Request, key_id: str, caller: AdminCaller, body: Rotat
     refuse_more_powerful(target, caller)
     overlap_s = (body or RotateRequest()).overlap_s
     made = await service.keys.rotate(key_id, overlap_s=overlap_s)
-    actor, request_id = Actor(caller.id, caller.tenant), trace_of(request).request_id
+    actor, request_id = actor_of(caller), trace_of(request).request_id
     service.audit.record(AuditEvent("key_rotated", actor, request_id, subject=key_id))
     told = {"id": key_id, "key": made.plain, "tenant": made.key.tenant, "scopes": sorted(made.key.scopes)}
     return JSONResponse({**told, "old_ends_at": made.old_ends_at}, headers={"Cache-Control": "no-store"})

@@ -14,6 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
+from ragopt.audit.events import Actor
 from ragopt.errors import MissingKey, MissingScope
 from ragopt.principals import ACT_AS, reader_of, separated
 from ragopt.state.key_records import ApiKey
@@ -96,7 +97,12 @@ def acting(caller: ApiKey, headers: Sequence[str]) -> ApiKey:
     if not headers:
         return caller
     wanted = reader_of(separated(",".join(headers), field=ACT_AS), field=ACT_AS)
-    return replace(caller, reader=caller.reader.narrowed(wanted.principals))
+    return replace(caller, reader=caller.reader.narrowed(wanted.principals), acting_for=wanted.principals)
+
+
+def actor_of(caller: ApiKey) -> Actor:
+    """Return the caller as the audit log names it."""
+    return Actor(caller.id, caller.tenant, caller.acting_for)
 
 
 def bearer_key(header: str) -> str:

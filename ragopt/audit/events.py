@@ -23,10 +23,14 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who: the id of an API key and its tenant. `local`: a command on the machine; "": the service by itself."""
+    """Who: the id of an API key and its tenant. `local`: a command on the machine; "": the service by itself.
+
+    acting_for: the principals that the request named.
+    """
 
     key_id: str
     tenant: str
+    acting_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ def answered(
     )
     return AuditEvent(
         "answer",
-        Actor(question.key_id, question.tenant),
+        Actor(question.key_id, question.tenant, question.acting_for),
         request_id,
         question.collection,
         answer.id,
@@ -157,7 +161,7 @@ def answered(
 
 def found(context: Context, question: Question, *, request_id: str) -> AuditEvent:
     """Return the line of passages that were handed out without an answer."""
-    actor = Actor(question.key_id, question.tenant)
+    actor = Actor(question.key_id, question.tenant, question.acting_for)
     documents = passages_of(context, cited=None)
     text = Text(question.text)
     return AuditEvent("context", actor, request_id, question.collection, documents=documents, text=text)

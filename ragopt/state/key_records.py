@@ -26,7 +26,7 @@ class ApiKey:
     trusted_labels: whether the program that holds the key vouches for the labels it sends.
     tier_floor, tier_ceiling: the tiers that its routes stay within. rpm, tpm: requests and tokens per minute, 0 for
     no limit, None for what `[limits]` says. reader: whose documents it may read beside those of everybody; of a
-    request that acts for somebody, what is left of it.
+    request that acts for somebody, what is left of it; acting_for: whom it named then, which is not stored.
     """
 
     id: str
@@ -43,6 +43,7 @@ class ApiKey:
     rpm: int | None = None
     tpm: int | None = None
     reader: Reader = ANYONE
+    acting_for: tuple[str, ...] = ()
 
     def labels(self, said: Mapping[str, str]) -> dict[str, str]:
         """Return the labels of a request that said these: what the key pins wins."""

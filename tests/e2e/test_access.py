@@ -58,8 +58,8 @@ class Office:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Yield a fresh service."""
-    with running(tmp_path_factory.mktemp("access") / "data") as made:
+    """Yield a fresh service with an audit log."""
+    with running(tmp_path_factory.mktemp("access") / "data", RAGOPT_AUDIT__ENABLED="true") as made:
         yield made
 
 
@@ -321,3 +321,19 @@ def test_a_key_is_rotated_beside_a_running_service(service: Running, tmp_path: P
     eventually(lambda: status(first) == 401, within_s=20)
     assert status(rotated["key"]) == 200
     assert keys("rotate", "00000000").returncode != 0
+
+
+def test_the_audit_log_says_for_whom(service: Running, office: Office) -> None:
+    """The line of an answer, and of passages, names the principals of the request, whatever they gave it."""
+    office.collection, office.lists, office.canaries = "audited", {}, {}
+    put(office, "hr", ["group:hr"])
+    for way in ("answer", "context"):
+        ask(office, ["group:hr", "user:zoe"], way)
+    log = data_dir_of(service) / "audit.jsonl"
+
+    def told() -> list[str]:
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        return [line["act"] for line in lines if line.get("acting_for") == ["group:hr", "user:zoe"]]
+
+    eventually(lambda: len(told()) >= 2)
+    assert sorted(told()) == ["answer", "context"]

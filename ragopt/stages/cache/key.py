@@ -16,7 +16,7 @@ from ragopt.domain import Question
 # included, divides the cache.
 HARMLESS = frozenset(
     {
-        *("key_id", "answer_id", "trusted_labels"),
+        *("key_id", "acting_for", "answer_id", "trusted_labels"),
         *("cache", "cache_similar", "cache_max_wrong", "streamed"),
         # The standalone question stands for the text; what was said with a history is never kept.
         *("text", "history", "summary"),
