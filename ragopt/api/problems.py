@@ -65,7 +65,7 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.ModelNotAllowed: Kind(HTTPStatus.FORBIDDEN, "The key may not use this model"),
         service.UrlsOff: Kind(HTTPStatus.FORBIDDEN, "Documents by URL are off"),
         service.UrlRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The URL may not be fetched"),
-        service.UrlUnreachable: Kind(HTTPStatus.BAD_GATEWAY, "The URL could not be fetched"),
+        service.UrlUnreachable: Kind(HTTPStatus.FAILED_DEPENDENCY, "The URL could not be fetched"),
         service.PayloadTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
         service.AuthError: Kind(HTTPStatus.UNAUTHORIZED, "Not authorized", {"WWW-Authenticate": "Bearer"}),
         service.MissingKey: Kind(

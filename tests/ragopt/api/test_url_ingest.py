@@ -78,7 +78,7 @@ def test_a_request_of_urls_that_all_fail_fails(http: Served) -> None:
         http.service.fetch = web.fetcher()
         failed = http.post("/ingest", {"documents": [{"id": "gone", "url": web.url("/gone")}]})
         too_many = http.post("/ingest", {"documents": [{"url": web.url(f"/{n}")} for n in range(101)]})
-    assert (failed.status_code, failed.json()["code"]) == (502, "url_unreachable")
+    assert (failed.status_code, failed.json()["code"]) == (424, "url_unreachable")
     assert (too_many.status_code, too_many.json()["code"]) == (422, "url_refused")
 
 
