@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -264,12 +265,18 @@ def test_readers_share_what_is_everybodys(service: Running, office: Office) -> N
     office.collection, office.lists, office.canaries = "shared", {}, {}
     put(office, "open", None)
     asked = {"question": QUESTION, "collection": "shared"}
-    with office.client(None) as client:
-        client.post("/answer", json=asked)
-        eventually(lambda: client.post("/answer", json=asked).json()["cache"]["status"] == "hit")
-    for principals in (["user:ann"], ["group:hr"], []):
+    seen: list[str] = []
+
+    def hit(principals: Sequence[str] | None, cache: str) -> bool:
+        # A busy machine may be too late to look, or to keep; nobody but the first reader keeps anything here.
         with office.client(principals) as client:
-            assert client.post("/answer", json={**asked, "cache": "read_only"}).json()["cache"]["status"] == "hit"
+            seen.append(client.post("/answer", json={**asked, "cache": cache}).json()["cache"]["status"])
+        return seen[-1] == "hit"
+
+    eventually(lambda: hit(None, "on"), within_s=30)
+    for principals in (["user:ann"], ["group:hr"], []):
+        eventually(partial(hit, principals, "read_only"), within_s=30)
+    assert seen.count("hit") == 4
 
 
 def test_a_wrong_list_is_refused(office: Office) -> None:
