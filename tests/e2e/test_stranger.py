@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from eval.stub import serve_in_thread
@@ -24,16 +26,18 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is n
 
 # What a block may hold that is not pasted here, and why.
 ELSEWHERE = {
-    "make ": "installs; `.ci/run` does it",
-    "docker": "needs Docker",
-    "kubectl": "needs a cluster",
-    "pip install": "installs",
-    "serve": "a second service; the one of these tests was started so",
-    "ragopt migrate": "needs the servers it copies to",
-    "python -m eval": "measures for minutes; its arguments are parsed in tests/test_doc_commands.py",
-    ":9000": "speaks to the provider stub; tests/eval/stub does",
-    "…\n": "a file to fill in",
+    r"^make ": "installs; `.ci/run` does it",
+    r"docker|kubectl": "needs Docker, or a cluster",
+    r"pip install": "installs",
+    r"ragopt serve": "a second service; the one of these tests was started so",
+    r"ragopt migrate": "needs the servers it copies to",
+    r"^export \w+=[^\n]*\n*$": "settings alone do nothing",
+    r"python -m eval (?!report --since)": "measures for minutes; tests/test_doc_commands.py parses it",
+    r":9000": "speaks to the provider stub; tests/eval/stub does",
+    r"…\n": "a file to fill in",
 }
+# Said where Redis takes longer than the service waits for it: the machine is too busy, the page is right.
+BUSY, TRIES = ('"status":503', "Redis does not answer"), 5
 HANDBOOK = """# Handbook
 
 Holidays are 30 days a year. Unused days lapse in March.
@@ -64,7 +68,7 @@ def pasted() -> list[Block]:
     Of blocks that only make keys, the first is enough: a command takes half a second, and all are parsed elsewhere.
     """
     found = [block for page in EVERY_PAGE for block in blocks(page, "sh")]
-    able = [block for block in found if not any(sign in block.body for sign in ELSEWHERE)]
+    able = [block for block in found if not any(re.search(sign, block.body, re.MULTILINE) for sign in ELSEWHERE)]
     keys = [block for block in able if block.body.startswith("ragopt keys create")]
     return [block for block in able if block not in keys[1:]]
 
@@ -73,15 +77,24 @@ def prepared(desk: Desk) -> dict[str, str]:
     """Return the ids that pages show and what they are here: documents, a conversation and a liked answer are there."""
     with desk.service.client() as client:
         document = {"id": "handbook", "text": HANDBOOK}
-        job = client.post("/ingest", json={"documents": [document], "wait": False}).json()
-        client.post("/ingest", json={"documents": [document], "collection": "handbook"})
+        job = said_by(client, "/ingest", {"documents": [document], "wait": False})
+        said_by(client, "/ingest", {"documents": [document], "collection": "handbook"})
         asked = {"question": "Who approves receipts?", "collection": "handbook", "cache": "off"}
-        answer = client.post("/answer", json={**asked, "conversation_id": "my-chat"}).json()
-        client.post("/feedback", json={"answer_id": answer["id"], "rating": "up"})
+        answer = said_by(client, "/answer", {**asked, "conversation_id": "my-chat"})
+        said_by(client, "/feedback", {"answer_id": answer["id"], "rating": "up"})
     with environment():
         settings = load_settings(data_dir=desk.folder / ".ragopt")
     eventually(lambda: answer["id"] in asyncio.run(liked(settings)), within_s=60)
     return {"ans_…": str(answer["id"]), "5f0c…": str(job["job_id"])}
+
+
+def said_by(client: httpx.Client, path: str, body: dict[str, object]) -> dict[str, object]:
+    """Return the content of a response; where Redis is too slow on a busy machine, the request is made again."""
+    for _ in range(TRIES):
+        response = client.post(path, json=body)
+        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+    return dict(response.raise_for_status().json())
 
 
 async def liked(settings: Settings) -> list[str]:
@@ -110,7 +123,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.mark.parametrize("block", pasted(), ids=lambda block: block.name)
 def test_a_block_works_as_pasted(desk: Desk, block: Block) -> None:
     """The shell ends without a failure, and no response is a problem."""
-    ended = desk.paste(block.body, prepared(desk))
+    for _ in range(TRIES):
+        ended = desk.paste(block.body, prepared(desk))
+        if not any(sign in ended.stdout + ended.stderr for sign in BUSY):
+            break
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr
     assert not is_problem(ended.stdout), ended.stdout
