@@ -47,15 +47,15 @@ def prose(page: Path) -> str:
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
-def commands(page: Path) -> Iterator[list[str]]:
-    """Yield the words of every `ragopt …` and `python -m eval …` on a page, in blocks and within sentences."""
+def commands(page: Path) -> Iterator[tuple[list[str], bool]]:
+    """Yield the words of every `ragopt …` and `python -m eval …` on a page, and whether a sentence only names it."""
     lines = [line for block in blocks(page, "sh") for line in block.body.replace("\\\n", " ").splitlines()]
     spans = [span for span in INLINE.findall(prose(page)) if not PATTERN.search(span)]
-    for line in [*lines, *spans]:
-        for part in re.split(r" \| | && ", line):
+    for found, named in ((lines, False), (spans, True)):
+        for part in (part for line in found for part in re.split(r" \| | && ", line)):
             words = command_in(part)
             if words:
-                yield words
+                yield words, named
 
 
 def command_in(line: str) -> list[str]:

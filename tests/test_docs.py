@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate_reference
+from docs import generate_reference, pictures, record_tour
 from ragopt.api.document_schemas import IngestResponse
 from ragopt.api.schemas import AnswerResponse, ContextResponse, ProblemOut, Wire
 from ragopt.cli.entry import SUMMARIES, main
 from ragopt.config import Settings
 from ragopt.settings.models import ModelSettings
 from tests.house.source import ROOT
-from tests.pages import PAGES, blocks
+from tests.pages import EVERY_PAGE, LINK, PAGES, anchors, blocks, commands, prose
+from tests.parsing import understood
 
 WRITTEN_PAGES = [page for page in PAGES if page.name != "reference.md"]
 MAX_PAGE_LINES = 150
@@ -110,3 +111,33 @@ def test_example_response_has_real_fields(page: str, at: int, shape: type[Wire])
     """An example response names only fields that the wire format has."""
     example = json.loads(examples(ROOT / "docs" / page, "json")[at])
     assert set(example) - set(shape.model_fields) == set()
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.name)
+def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there, and every anchor a heading of it."""
+    missing = []
+    for name, anchor in LINK.findall(prose(page)):
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor.removeprefix("#") not in anchors(target)):
+            missing.append(f"{name}{anchor}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.name)
+def test_commands_are_understood(page: Path) -> None:
+    """Every `ragopt …` and `python -m eval …` of a block passes the real parser; in a sentence its flags are known."""
+    assert [" ".join(words) for words, named in commands(page) if not understood(words, named=named)] == []
+
+
+def test_the_tour_is_what_is_recorded() -> None:
+    """Every command of docs/tour.md is a step of what records it: `python -m docs.record_tour` writes the page anew."""
+    shown = [block.body.rstrip("\n") for block in blocks(ROOT / "docs" / "tour.md", "sh")]
+    assert shown == [step.does for step in record_tour.STEPS]
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "pictures").glob("*.png")), ids=lambda path: path.name)
+def test_pictures_are_small_and_shown(picture: Path) -> None:
+    """Nobody waits for a page, and no picture is left over."""
+    assert picture.stat().st_size <= pictures.MOST_BYTES
+    assert any(f"pictures/{picture.name})" in prose(page) for page in EVERY_PAGE)

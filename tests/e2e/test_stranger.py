@@ -32,7 +32,7 @@ ELSEWHERE = {
     r"ragopt serve": "a second service; the one of these tests was started so",
     r"ragopt migrate": "needs the servers it copies to",
     r"^export \w+=[^\n]*\n*$": "settings alone do nothing",
-    r"python -m eval (?!report --since)": "measures for minutes; tests/test_doc_commands.py parses it",
+    r"python -m eval (?!report --since)": "measures for minutes; tests/test_docs.py parses it",
     r":9000": "speaks to the provider stub; tests/eval/stub does",
     r"…\n": "a file to fill in",
 }
