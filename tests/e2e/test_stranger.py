@@ -13,7 +13,7 @@ import pytest
 
 from eval.stub import serve_in_thread
 from ragopt.config import Settings, load_settings
-from ragopt.wiring.books import opened_answers
+from ragopt.wiring.books import opened_answers, opened_keys
 from tests.e2e.desk import Desk, install
 from tests.e2e.service import running
 from tests.environment import environment
@@ -33,6 +33,7 @@ ELSEWHERE = {
     r"ragopt migrate": "needs the servers it copies to",
     r"^export \w+=[^\n]*\n*$": "settings alone do nothing",
     r"python -m eval (?!report --since)": "measures for minutes; tests/test_docs.py parses it",
+    r'"url": "https': "fetches from a host elsewhere, and is off by default",
     r":9000": "speaks to the provider stub; tests/eval/stub does",
     r"…\n": "a file to fill in",
 }
@@ -85,7 +86,8 @@ def prepared(desk: Desk) -> dict[str, str]:
     with environment():
         settings = load_settings(data_dir=desk.folder / ".ragopt")
     eventually(lambda: answer["id"] in asyncio.run(liked(settings)), within_s=60)
-    return {"ans_…": str(answer["id"]), "5f0c…": str(job["job_id"])}
+    key_id = asyncio.run(made_key(settings))
+    return {"ans_…": str(answer["id"]), "5f0c…": str(job["job_id"]), "1f0c9a2b": key_id}
 
 
 def said_by(client: httpx.Client, path: str, body: dict[str, object]) -> dict[str, object]:
@@ -95,6 +97,13 @@ def said_by(client: httpx.Client, path: str, body: dict[str, object]) -> dict[st
         if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             break
     return dict(response.raise_for_status().json())
+
+
+async def made_key(settings: Settings) -> str:
+    """Return the id of a new key that may ask."""
+    async with opened_keys(settings) as keys:
+        key, _ = await keys.create("default", "desk", scopes=["query"])
+        return key.id
 
 
 async def liked(settings: Settings) -> list[str]:
