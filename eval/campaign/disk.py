@@ -15,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -52,8 +51,6 @@ class Filling:
     disk: Path
     asked: int = 0
     held: int = 0
-    restarts: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
 
     def fill(self, *, leave_bytes: int) -> None:
         """Leave no more than so many bytes on the disk."""

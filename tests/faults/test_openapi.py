@@ -128,7 +128,7 @@ def test_whatever_the_page_describes_gets_a_typed_answer(service: RunningService
     """Every operation with fitting and with unfitting fields: no unexpected error, and each error has its shape."""
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    examples = max(1, campaign_examples(320) // (2 * len(operations)))
+    examples = max(1, campaign_examples(320, times=70) // (2 * len(operations)))
     seen = Seen()
     for operation in operations:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_request_get_a_typed_answer(service: RunningService, r
     """Any body under any content type to any path and method ends in an answer or in a problem."""
     seen = Seen()
 
-    @settings(STEADY, max_examples=campaign_examples(100))
+    @settings(STEADY, max_examples=campaign_examples(100, times=80))
     @given(
         st.sampled_from(("POST", "GET", "PUT", "DELETE", "PATCH")),
         st.sampled_from(PATHS),
