@@ -45,6 +45,7 @@ from indexes.records import (
     StoredDocument,
 )
 from indexes.store import Payload, Point, Scored, Store, Where
+from indexes.tidying import Tidier
 
 StageTimer: TypeAlias = Callable[[str], AbstractContextManager[None]]
 CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
@@ -65,6 +66,7 @@ class Collection:
         self._lock = lock
         self._owned: dict[str, str | int | tuple[str, ...]] = {"tenant": scope.tenant}
         self._retired: deque[tuple[float, int]] = deque()
+        self.optimize = Tidier(store, lock).tidy
 
     async def recover(self) -> None:
         """Undo what a dead writer left uncommitted, and drop what no reader can see any more.
@@ -215,10 +217,6 @@ class Collection:
                 await self._store.set_payload(Where(equal={**version, "kind": "document"}), {"quarantined": False})
                 # Cached answers are checked again: they were made without it.
                 await self._commit(generation + 1)
-
-    async def optimize(self) -> None:
-        """Let the engine reorganise the points where enough was written. Raises: `StoreUnavailable`."""
-        await self._store.optimize()
 
     async def search(
         self,

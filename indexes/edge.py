@@ -175,19 +175,19 @@ class EdgeStore:
         request = CountRequest(exact=True, filter=edge_filter(where))
         return await self._read(lambda shard: shard.count(request))
 
-    async def optimize(self) -> None:
+    async def optimize(self) -> bool:
         """Compact the shard in a process of its own: drop deleted points, build the graph of a large one.
 
-        Does nothing until enough was written since the last time. Searches and writes go on; if
-        anything was written meanwhile, the result is thrown away and the next call tries again.
+        Does nothing until enough was written since the last time. Searches and writes go on; if anything was
+        written meanwhile, the result is thrown away: False, and the next call tries again.
         Raises: `StoreUnavailable` if the compaction failed.
         """
         plan = await self._leased(self._plan, limiter=self._writers)
         if plan is None or plan.shard.compacting:
-            return
+            return True
         plan.shard.compacting = True  # here and not in the thread, which runs on if this call is cancelled
         try:
-            await self._compact(plan)
+            return await self._compact(plan)
         finally:
             plan.shard.compacting = False
 
@@ -234,14 +234,14 @@ class EdgeStore:
             shard.engine.flush()
             return Compaction.of(shard)
 
-    async def _compact(self, plan: Compaction[EdgeShard]) -> None:
+    async def _compact(self, plan: Compaction[EdgeShard]) -> bool:
         command = [sys.executable, "-m", "indexes.edge", str(plan.shard.path), str(plan.target)]
         done = await anyio.run_process(command, cwd=Path(__file__).parent.parent, check=False)
         if done.returncode != 0 and plan.shard.written == plan.written:
             reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise StoreUnavailable(f"compaction failed: {reason or f'exit code {done.returncode}'}")
         adopt = partial(self._pool.adopt, self._name, plan)
-        await anyio.to_thread.run_sync(translated, adopt, limiter=self._writers)
+        return await anyio.to_thread.run_sync(translated, adopt, limiter=self._writers)
 
 
 def translated(work: Callable[[], T]) -> T:

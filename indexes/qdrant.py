@@ -190,8 +190,9 @@ class QdrantStore:
         with translated(self._url):
             return (await self._client.count(self._collection, count_filter=matching, exact=True)).count
 
-    async def optimize(self) -> None:
-        """Do nothing: the server reorganises its segments by itself."""
+    async def optimize(self) -> bool:
+        """Return True: the server reorganises its segments by itself."""
+        return True
 
     async def close(self) -> None:
         """Do nothing: the connections are the engine's."""

@@ -133,8 +133,8 @@ class ShardPool(Generic[EngineShard]):
                 self._close_surplus()
                 self._changed.notify_all()
 
-    def adopt(self, name: str, plan: Compaction[EngineShard]) -> None:
-        """Put the copy at `plan.target` in the place of the shard it was made from, if that is still what it was.
+    def adopt(self, name: str, plan: Compaction[EngineShard]) -> bool:
+        """Put the copy at `plan.target` in the place of the shard it was made from; return whether that still was so.
 
         If the shard was written to, closed or replaced meanwhile, the copy is thrown away. Those who
         use the old shard go on with it; it is deleted when the last one is done. No copy at all means
@@ -143,10 +143,12 @@ class ShardPool(Generic[EngineShard]):
         with self.lease(name) as shard, shard.writing:
             if shard is not plan.shard or shard.written != plan.written:
                 shutil.rmtree(plan.target, ignore_errors=True)
-            elif plan.target.exists():
+                return False
+            if plan.target.exists():
                 self._replace(name, shard, plan.target)
             else:
                 shard.compacted, shard.written = True, 0
+            return True
 
     def _replace(self, name: str, shard: OpenShard[EngineShard], prepared: Path) -> None:
         path = prepared.with_name(prepared.name.partition("-")[0])

@@ -79,8 +79,11 @@ class Store(Protocol):
     async def count(self, where: Where) -> int:
         """Return how many points match."""
 
-    async def optimize(self) -> None:
-        """Let the engine reorganise its segments; searches go on meanwhile."""
+    async def optimize(self) -> bool:
+        """Let the engine reorganise its segments; searches and writes go on meanwhile.
+
+        False: something was written meanwhile, and the result was thrown away.
+        """
 
     async def close(self) -> None:
         """Release the engine's files or connections; the store is not used afterwards."""

@@ -94,9 +94,9 @@ class Forgetful:
         """Count the points that match."""
         return await self.store.count(where)
 
-    async def optimize(self) -> None:
+    async def optimize(self) -> bool:
         """Let the engine reorganise itself."""
-        await self.store.optimize()
+        return await self.store.optimize()
 
     async def close(self) -> None:
         """Close the store."""
