@@ -18,6 +18,7 @@ Statistic: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 RESAMPLES = 2_000
 LEVEL = 0.95
+NORMAL_QUANTILE = 1.959964
 # Resampled at once: bounds the matrix to some tens of megabytes whatever the sample size.
 CELLS_AT_ONCE = 4_000_000
 
@@ -34,6 +35,21 @@ class Interval:
 def exact(value: float) -> Interval:
     """Return a value that was counted, not sampled: an interval of no width."""
     return Interval(float(value), float(value), float(value))
+
+
+def share(flags: Sequence[bool]) -> Interval:
+    """Return the share that is true with its 95 % Wilson interval, which has a width for none and for all as well.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927. Raises:
+    `ValueError` if there are none.
+    """
+    n, found = len(flags), sum(flags)
+    if not n:
+        raise ValueError("a share of nothing")
+    value, square = found / n, NORMAL_QUANTILE**2
+    middle = (found + square / 2) / (n + square)
+    half = NORMAL_QUANTILE / (n + square) * (found * (n - found) / n + square / 4) ** 0.5
+    return Interval(value, min(value, max(0.0, middle - half)), max(value, min(1.0, middle + half)))
 
 
 def mean_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ RagoptError
 │   ├── UrlsOff               documents by URL are not allowed
 │   ├── UrlRefused            what a URL names, or what came from there, is not allowed
 │   ├── UrlUnreachable        what a URL names did not come
+│   ├── ModelBarred           the collection's text may not go where the model runs
+│   ├── QuestionRefused       the question tries to take over the model
 │   └── PayloadTooLarge
 ├── AuthError
 │   ├── MissingKey
@@ -93,6 +95,18 @@ class ModelNotAllowed(InvalidRequest):
     """The key's ceiling is below the model's tier."""
 
     code = "model_not_allowed"
+
+
+class ModelBarred(InvalidRequest):
+    """No model that could be called runs where the collection's text may go."""
+
+    code = "model_barred"
+
+
+class QuestionRefused(InvalidRequest):
+    """The question tries to take over the model, and the collection's policy refuses such questions."""
+
+    code = "question_refused"
 
 
 class PayloadTooLarge(InvalidRequest):

@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from indexes.records import IngestResult
 from ragopt.domain import Answer, Usage
+from ragopt.errors import QuestionRefused
+from ragopt.injection.model import THRESHOLD
 from ragopt.telemetry import ModelCall, RequestSeen, Trace
 
 MOST_NAMES = 100
@@ -76,6 +78,9 @@ class Metrics:
             self._first_text(trace.calls[-1], shares)
         if trace.answer is not None:
             self._answered(trace.answer, trace)
+        score = trace.facts.get("injection")
+        if isinstance(score, float) and score >= THRESHOLD:
+            self._suspected.labels("refused" if seen.outcome == QuestionRefused.code else "noted").inc()
         if "rating" in trace.facts:
             self._ratings.labels(trace.facts["rating"]).inc()
 
@@ -140,6 +145,9 @@ class Metrics:
         )
         self._stage_s = self._histogram("stage_seconds", "time in each stage", ["stage"], buckets=STAGE_BUCKETS)
         self._fallbacks = self._counter("fallbacks", "optional stages that a request went on without", ["stage"])
+        self._suspected = self._counter(
+            "suspected_questions", "questions that look like an attack, by what became of them", ["outcome"]
+        )
         self._ratings = self._counter("ratings", "what callers said of answers", ["rating"])
 
     def _add_answers(self) -> None:

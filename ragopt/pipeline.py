@@ -1,6 +1,6 @@
 """The path of a question, top to bottom.
 
-rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack ∥ history → prompt → route
+screen → rewrite → cache → retrieve (embed, dense ∥ BM25, fuse) → rerank → pack ∥ history → prompt → route
         → generate → cite → cache
 """
 
@@ -41,6 +41,7 @@ from ragopt.ports import (
     Rerank,
     Retrieve,
     Rewrite,
+    ScreenQuestion,
 )
 from ragopt.providers.protocol import TextDelta
 from ragopt.results import Cited, Generated, History, Looked, Prepared, RankedHit, Standalone
@@ -68,11 +69,12 @@ class Pipeline:
     savings: CountSavings | None = None
     keep_cheap: KeepCheap | None = None
     flights: Flights = field(default_factory=Flights)
+    screen: ScreenQuestion | None = None
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
 
-        Raises: `CollectionNotFound`, `StoreUnavailable`.
+        Raises: `QuestionRefused`, `CollectionNotFound`, `StoreUnavailable`.
         """
         standalone = await self._standalone(question, trace, may_call=False)
         encoded = await self._encoded(standalone.text, trace)
@@ -83,7 +85,8 @@ class Pipeline:
         """Yield `SourcesFound`, the text as it is released, each citation, and `Finished` last.
 
         Closing it closes the model call under it at once.
-        Raises, before the first text only: `CollectionNotFound`, `StoreUnavailable`, `ProviderError`.
+        Raises, before the first text only: `QuestionRefused`, `CollectionNotFound`, `StoreUnavailable`,
+        `ProviderError`.
         """
         standalone = await self._standalone(question, trace)
         key = self.cache.entry(question, standalone.text) if is_everybodys(question, standalone) else ""
@@ -196,6 +199,9 @@ class Pipeline:
         )
 
     async def _standalone(self, question: Question, trace: Trace, *, may_call: bool = True) -> Standalone:
+        if self.screen is not None:
+            with trace.stage("screen"):
+                await self.screen(question, trace=trace)
         with trace.stage("rewrite"):
             return await self.rewrite(question, trace=trace, may_call=may_call)
 

@@ -13,6 +13,13 @@ from ragopt.results import Cited, Generated, History, Kept, Looked, Packed, Prep
 from ragopt.telemetry import Trace
 
 
+class ScreenQuestion(Protocol):
+    """A question before anything is done for it."""
+
+    async def __call__(self, question: Question, *, trace: Trace) -> None:
+        """Return if it may be answered. Raises: `QuestionRefused`."""
+
+
 class Rewrite(Protocol):
     """Follow-up to standalone question."""
 

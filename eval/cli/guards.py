@@ -1,19 +1,37 @@
-"""`pii`: how well what must not get in or out is told from what may."""
+"""`pii`, `injection` and `fit-injection`: how well what must not get in or out is told from what may."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from eval.cli.arguments import Commands, add_command, add_sets
 from eval.cli.output import show
 
 
 def add_to(commands: Commands) -> None:
-    """Add it."""
+    """Add them."""
     pii = add_command(commands, "pii", "recall and precision of the recognisers of personal data")
     pii.epilog = "example: python -m eval pii --data shared/data/presidio_pii"
     add_sets(pii)
     pii.set_defaults(command=run_pii)
+    injection = add_command(commands, "injection", "attacks caught and harmless texts refused, and secrets in answers")
+    injection.epilog = "example: python -m eval injection --data shared/data/bipia --data shared/data/tensortrust"
+    add_sets(injection)
+    injection.add_argument("--model", type=Path, metavar="FILE", help="weights in place of those that ship")
+    injection.add_argument("--by-signs", action="store_true", help="by words alone, as with another embedding model")
+    injection.set_defaults(command=run_injection)
+    fit = add_command(commands, "fit-injection", "fit the detector of injected instructions that ships")
+    fit.epilog = (
+        "example: python -m eval fit-injection --data bipia --data wildguard_benign --data squad_xquad "
+        "--manuals constraints.txt --out injection.npz"
+    )
+    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    fit.add_argument("--manuals", type=Path, metavar="FILE", help="a list of packages whose descriptions are manuals")
+    fit.add_argument("--without", action="append", default=[], metavar="NAME", help="learn nothing from this source")
+    fit.add_argument("--vectors", type=Path, metavar="FILE", help="keeps the embeddings between runs")
+    fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the weights")
+    fit.set_defaults(command=run_fit_injection)
 
 
 def run_pii(arguments: argparse.Namespace) -> int:
@@ -22,3 +40,25 @@ def run_pii(arguments: argparse.Namespace) -> int:
 
     reports = [measure(folder, limit=arguments.limit, seed=arguments.seed) for folder in arguments.data]
     return show(reports, as_lines=arguments.json)
+
+
+def run_injection(arguments: argparse.Namespace) -> int:
+    """Measure set by set, and all of them together where there are several."""
+    from eval.injection.measure import InjectionJob, measure
+
+    job = InjectionJob(arguments.limit, model=arguments.model, by_signs=arguments.by_signs, seed=arguments.seed)
+    return show(measure(arguments.data, job), as_lines=arguments.json)
+
+
+def run_fit_injection(arguments: argparse.Namespace) -> int:
+    """Fit, write and say how well it does on what was left out."""
+    from eval.injection.fit import FitInjectionJob, run
+
+    job = FitInjectionJob(
+        tuple(arguments.data),
+        manuals=arguments.manuals,
+        without=tuple(arguments.without),
+        vectors=arguments.vectors,
+        seed=arguments.seed,
+    )
+    return show([run(job, arguments.out)], as_lines=arguments.json)

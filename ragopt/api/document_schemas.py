@@ -28,6 +28,8 @@ class DocumentIn(Wire):
         max_length=MAX_PRINCIPALS,
         description="who may read it, such as `group:hr`; left out: every key of the tenant; []: keys that read all",
     )
+    # Where the collection is trusted, a document may still be from somewhere else; the other way it has no effect.
+    trust: Literal["trusted", "untrusted"] | None = None
 
     @model_validator(mode="after")
     def text_or_url(self) -> DocumentIn:

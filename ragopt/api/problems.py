@@ -66,6 +66,8 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         service.UrlsOff: Kind(HTTPStatus.FORBIDDEN, "Documents by URL are off"),
         service.UrlRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The URL may not be fetched"),
         service.UrlUnreachable: Kind(HTTPStatus.FAILED_DEPENDENCY, "The URL could not be fetched"),
+        service.ModelBarred: Kind(HTTPStatus.FORBIDDEN, "No model may read this collection"),
+        service.QuestionRefused: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The question was refused"),
         service.PayloadTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request body is too large"),
         service.AuthError: Kind(HTTPStatus.UNAUTHORIZED, "Not authorized", {"WWW-Authenticate": "Bearer"}),
         service.MissingKey: Kind(

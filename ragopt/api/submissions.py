@@ -143,6 +143,7 @@ def document_of(given: DocumentIn, text: str) -> Document:
         title=given.title,
         metadata=given.metadata,
         access=None if given.access is None else tuple(given.access),
+        provenance={} if given.trust is None else {"trust": given.trust},
     )
 
 

@@ -15,8 +15,8 @@ from ragopt.domain import Answer, Context, Question
 # gap: lines that were lost on overload. torn: the rest of a line that a crash cut off, put aside. end_missing: the file
 # ended before the line that was last known to be on disk.
 Act: TypeAlias = Literal[
-    "ingest", "delete", "release", "context", "answer", "batch", "key_created", "key_rotated", "key_revoked", "export",
-    "gap", "torn", "end_missing",
+    "ingest", "delete", "release", "context", "answer", "refuse", "batch", "key_created", "key_rotated", "key_revoked",
+    "export", "gap", "torn", "end_missing",
 ]  # fmt: skip
 LOCAL = "local"
 

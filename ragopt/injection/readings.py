@@ -28,7 +28,7 @@ MIXED_WORD = re.compile(r"\w*[A-Za-z]\w*[\u0370-\u052f]\w*|\w*[\u0370-\u052f]\w*
 LEET = str.maketrans("013457@$!|", "oieastasil")
 LEET_WORD = re.compile(r"(?<![\w.])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[013457@$])[A-Za-z0-9@$!|]{3,}(?!\w)")
 SPACED = re.compile(r"(?<![^\W_])[^\W\d_](?:([ .\-_*·])[^\W\d_])(?:\1[^\W\d_])+(?![^\W_])")
-BASE64 = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 HEX = re.compile(r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,]?){12,}")
 PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2}.?){4,}")
 WORD = re.compile(r"[a-z]+")
@@ -123,9 +123,12 @@ def rotated(text: str) -> Iterator[str]:
 
 
 def reads_better(decoded: str, text: str) -> bool:
-    """Return whether a decoding has common words of English, and clearly more of them than what was typed."""
+    """Return whether a decoding has several common words of English, and half of those of what was typed or more.
+
+    English read backwards has next to none, and an introduction before the disguise has some.
+    """
     after = frequent(decoded)
-    return after >= LEAST_FREQUENT and after > 2 * frequent(text)
+    return after >= LEAST_FREQUENT and 2 * after >= frequent(text)
 
 
 def frequent(text: str) -> int:

@@ -10,13 +10,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from ragopt.domain import Question
-from ragopt.errors import BudgetSpent, ProviderError, ProviderOverloaded
+from ragopt.errors import BudgetSpent, ProviderError, ProviderOverloaded, ProviderRejected
 from ragopt.money.prices import Prices
 from ragopt.providers.attempt import Call, Means, Target, Tried
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.health import BreakerRules, BreakerState, Clock, RetryBudget
 from ragopt.providers.meter import Meter, Unmetered
 from ragopt.providers.protocol import CompletionRequest, ProviderEvent
+from ragopt.providers.residency import Residency
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class ModelCaller:
         clock: Clock = loop_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         randomness: random.Random | None = None,
+        residency: Residency | None = None,
     ) -> None:
+        self._residency = residency or Residency()
         self.rules = retries or RetryRules()
         self.means = Means(prices, meter or Unmetered(), clock, sleep)
         self.breaker_rules = breaker or BreakerRules()
@@ -85,6 +88,8 @@ class ModelCaller:
 
         Raises: `ProviderError` subclasses, after deltas too; `BudgetSpent`.
         """
+        if not self._residency.allows(deployment, question):
+            raise ProviderRejected(f"{deployment.name}: {self._residency.barred(question)}")
         target = self.target(deployment)
         patience_s = self.rules.patience_s if spare else self.rules.last_patience_s
         for number in range(1, self.rules.attempts + 1):

@@ -23,7 +23,8 @@ class Deployment:
     price: USD per million tokens where the price table is overridden. capabilities: what the model takes.
     effort: how much it is to reason, None for its default. rpm, tpm: requests and tokens per minute, and
     max_concurrent: calls at once, None for no limit of ours. group: those of one group share their calls.
-    base_url: where it is served, None at its provider.
+    base_url: where it is served, None at its provider. regions: where its calls are processed, () where that is not
+    known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Deployment:
     max_concurrent: int | None = None
     group: str = ""
     base_url: str | None = None
+    regions: tuple[str, ...] = ()
 
     def request(
         self, prompt: Prompt, context: Context, *, max_output_tokens: int, cache: CacheMarks = NO_MARKS

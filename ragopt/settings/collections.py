@@ -15,6 +15,12 @@ Unsupported: TypeAlias = Literal["flag", "drop", "correct", "escalate", "abstain
 # What becomes of personal data, in documents before they are stored and in answers before they are released.
 PersonalData: TypeAlias = Literal["off", "flag", "redact"]
 
+# What becomes of instructions that do not belong where they stand: in documents, and in questions.
+InjectionPolicy: TypeAlias = Literal["off", "flag", "quarantine"]
+QuestionPolicy: TypeAlias = Literal["off", "flag", "refuse"]
+# Whether whoever writes a document is believed: the documents of a trusted one are not quarantined.
+Trust: TypeAlias = Literal["trusted", "untrusted"]
+
 EVERY = "*"
 
 
@@ -33,6 +39,19 @@ class CollectionSettings(BaseModel):
 
     keep_answers: bool = Field(
         default=False, description="whether answers are kept for `ragopt export`, without personal data"
+    )
+    injection: InjectionPolicy = Field(
+        default="flag",
+        description="of documents that give a model orders: ignored, scored, or kept from answers",
+    )
+    trust: Trust = Field(
+        default="untrusted", description="of documents: those of a trusted one are scored, and never quarantined"
+    )
+    questions: QuestionPolicy = Field(
+        default="flag", description="of questions that try to take over the model: not looked for, noted, or refused"
+    )
+    regions: tuple[str, ...] = Field(
+        default=(), description="only models that say they run in these `regions` are called; empty: every model is"
     )
 
     examples: Examples = Field(

@@ -51,6 +51,9 @@ class ModelSettings(BaseModel):
     rpm: int | None = Field(default=None, ge=1, description="requests per minute that ragopt sends at most")
     tpm: int | None = Field(default=None, ge=1, description="tokens per minute that ragopt sends and asks for at most")
     max_concurrent: int | None = Field(default=None, ge=1, description="calls at once; more wait for a place")
+    regions: tuple[str, ...] = Field(
+        default=(), description="where its calls are processed, as the operator names it; for `[[collections]]`"
+    )
     group: str = Field(default="", description="models of one group share their calls by what is left of their limits")
 
 

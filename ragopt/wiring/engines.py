@@ -16,6 +16,7 @@ from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
+from ragopt.injection.detector import InjectionDetector
 from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
@@ -113,7 +114,7 @@ async def opened_library(
         count_tokens=count_tokens_batch,
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
-        admit=DocumentScreen(settings.collections),
+        admit=DocumentScreen(settings.collections, InjectionDetector.shipped(embedder)),
     )
     stack.push_async_callback(library.close)
     return library

@@ -21,6 +21,8 @@ from ragopt.providers.keys import ApiKey, KeyFile
 from ragopt.providers.meter import Meter
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.protocol import Provider
+from ragopt.providers.residency import Residency
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 
 # They change who answers when, never what is answered.
@@ -36,8 +38,22 @@ OPERATING_FIELDS = frozenset(
 )
 
 
-def caller_of(resilience: ResilienceSettings, *, prices: Prices, meter: Meter | None) -> ModelCaller:
-    """Return what every model call passes through; without a meter no budget bounds it."""
+def caller_over(settings: Settings, *, prices: Prices, meter: Meter | None) -> ModelCaller:
+    """Return what every model call of these settings passes through."""
+    return caller_of(settings.resilience, prices=prices, meter=meter, collections=settings.collections)
+
+
+def caller_of(
+    resilience: ResilienceSettings,
+    *,
+    prices: Prices,
+    meter: Meter | None,
+    collections: Sequence[CollectionSettings] = (),
+) -> ModelCaller:
+    """Return what every model call passes through; without a meter no budget bounds it.
+
+    collections: whose `regions` bar models from what they hold.
+    """
     return ModelCaller(
         prices,
         meter=meter,
@@ -45,6 +61,7 @@ def caller_of(resilience: ResilienceSettings, *, prices: Prices, meter: Meter | 
         breaker=BreakerRules(
             share=resilience.breaker_share, calls=resilience.breaker_calls, window_s=resilience.breaker_window_s
         ),
+        residency=Residency(collections),
     )
 
 
@@ -92,6 +109,7 @@ def deployment_of(model: ModelSettings, *, provider: Provider | None = None) -> 
         max_concurrent=model.max_concurrent,
         group=model.group,
         base_url=configured_address(model),
+        regions=model.regions,
     )
 
 

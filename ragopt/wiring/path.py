@@ -7,7 +7,9 @@ from functools import partial
 
 from indexes.ingest import TextEncoder
 from indexes.library import Library
+from ragopt.audit.trail import Audit
 from ragopt.config import Settings
+from ragopt.injection.detector import InjectionDetector
 from ragopt.money.edges import PriceEdges
 from ragopt.money.prices import Prices
 from ragopt.money.savings import SavingsCounter
@@ -17,6 +19,7 @@ from ragopt.prompt import build_prompt
 from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.prefixes import PrefixPlanner
+from ragopt.providers.residency import Residency
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cite.checker import CitationChecking
@@ -32,8 +35,9 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.route.difficulty import shipped_difficulty
 from ragopt.stages.route.gate import QualityGate
 from ragopt.stages.route.plan import RoutePlanner
+from ragopt.stages.screen.questions import QuestionScreen
 from ragopt.tokens import count_tokens
-from ragopt.wiring.models import caller_of, deployment_of
+from ragopt.wiring.models import caller_over, deployment_of
 from ragopt.wiring.rewriting import rewriter
 
 BUILTIN_TIMEOUT_S = 30.0
@@ -51,16 +55,17 @@ def pipeline_over(
     claims: ClaimJudge | None = None,
     prices: Prices | None = None,
     caller: ModelCaller | None = None,
+    audit: Audit | None = None,
 ) -> Pipeline:
     """Return the pipeline with its stages in place.
 
     prices: those of the meter, so that each unknown is told once. caller: None for one without a budget.
-    claims: None for the judge that needs no model.
+    claims: None for the judge that needs no model. audit: is told of questions that are refused; None where none is.
     """
     known, judging = prices or Prices(), claims or ClaimJudge.lexical()
     builtin, gate = builtin_deployment(), gate_over(judging, settings)
     plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag, gate=gate)
-    calls = caller or caller_of(settings.resilience, prices=known, meter=None)
+    calls = caller or caller_over(settings, prices=known, meter=None)
     answers = partial(
         GenerateWithFallback,
         caller=calls,
@@ -81,14 +86,26 @@ def pipeline_over(
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
         cite=CitationChecking(judging, settings.collections, settings.facts),
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
-        keep_cheap=PriceEdges(
-            deployments,
-            prices=known,
-            prompt=build_prompt,
-            count_tokens=count_tokens,
-            cheaper=any(budget.when_spent == "cheaper_tier" for budget in settings.budgets),
-        ),
+        keep_cheap=edges_over(deployments, known, settings),
+        screen=screen_over(embedder, settings, audit),
     )
+
+
+def edges_over(deployments: Sequence[Deployment], prices: Prices, settings: Settings) -> PriceEdges:
+    """Return what keeps a prompt below the price edges of the models that may answer."""
+    return PriceEdges(
+        deployments,
+        prices=prices,
+        prompt=build_prompt,
+        count_tokens=count_tokens,
+        cheaper=any(budget.when_spent == "cheaper_tier" for budget in settings.budgets),
+    )
+
+
+def screen_over(embedder: TextEncoder, settings: Settings, audit: Audit | None) -> QuestionScreen:
+    """Return what looks at questions first; `audit` is told of those that it refuses."""
+    detector = InjectionDetector.shipped(embedder)
+    return QuestionScreen(settings.collections, detector, refused=audit.record if audit else None)
 
 
 def builtin_deployment() -> Deployment:
@@ -121,4 +138,5 @@ def planner_over(
         difficulty=shipped_difficulty(),
         gate=gate,
         embedder=embedder,
+        residency=Residency(settings.collections),
     )

@@ -51,7 +51,7 @@ from ragopt.wiring.engines import (
     redis_address,
 )
 from ragopt.wiring.history import folding
-from ragopt.wiring.models import caller_of, connect_all, deployments_of
+from ragopt.wiring.models import caller_over, connect_all, deployments_of
 from ragopt.wiring.path import gate_over, pipeline_over
 
 STATE_TIMEOUT_S = 0.5
@@ -117,7 +117,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         cache = await opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
         accounts = closed_with(stack, accounts_over(redis, settings))
         deployments = opened_models(settings, stack)
-        caller = caller_of(settings.resilience, prices=accounts.prices, meter=accounts.meter)
+        caller = caller_over(settings, prices=accounts.prices, meter=accounts.meter)
         fold, write = folding(settings.history, deployments=deployments, caller=caller)
         conversations = Conversations(redis, ttl_s=settings.conversation_ttl_s, fold=fold, write=write)
         pipeline, desk = opened_paths(
@@ -212,6 +212,7 @@ def opened_paths(
         deployments=deployments,
         prices=accounts.prices,
         caller=caller,
+        audit=audit,
     )
     desk = desk_over(
         batches,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ragopt.domain import TIER_RANK, Question, Tier
-from ragopt.errors import ModelNotAllowed, UnknownModel
+from ragopt.errors import ModelBarred, ModelNotAllowed, UnknownModel
 from ragopt.providers.deployment import Deployment, Gate, Plan
+from ragopt.providers.residency import Residency
 from ragopt.results import Prepared
 from ragopt.settings.routing import RouteSettings, RoutingSettings
 from ragopt.stages.route.difficulty import Difficulty
@@ -21,7 +22,8 @@ class RoutePlanner:
     """Plans over what is configured; satisfies `ragopt.providers.deployment.Planner`.
 
     deployments: in the order of ragopt.toml; if there are none, `builtin` is the only model. embedder: the tag of the
-    embedding model; vectors of another model than the scorer's are not scored.
+    embedding model; vectors of another model than the scorer's are not scored. residency: which models may read which
+    collection.
     """
 
     deployments: Sequence[Deployment]
@@ -31,12 +33,25 @@ class RoutePlanner:
     difficulty: Difficulty
     gate: Gate
     embedder: str = ""
+    residency: Residency = field(default_factory=Residency)
 
     def __call__(self, prepared: Prepared) -> Plan:
-        """Return the plan of a question. Raises: `UnknownModel`, `ModelNotAllowed`."""
+        """Return the plan of a question, of models alone that may be sent what its collection holds.
+
+        Raises: `UnknownModel`, `ModelNotAllowed`, `ModelBarred`.
+        """
         question = prepared.question
         if not self.deployments:
             return self._builtin_plan(question)
+        allowed = self.residency.allowed(self.deployments, question)
+        barred = {item.name for item in self.deployments} - {item.name for item in allowed}
+        if not allowed or question.model in barred:
+            raise ModelBarred(self.residency.barred(question))
+        return replace(self, deployments=allowed).planned(prepared)
+
+    def planned(self, prepared: Prepared) -> Plan:
+        """Return the plan of a question over all models. Raises: `UnknownModel`, `ModelNotAllowed`."""
+        question = prepared.question
         score = self.score(prepared)
         if question.model != AUTO:
             return Plan(self._from_model(question.model, question), f"the request names {question.model}", score)
@@ -67,7 +82,10 @@ class RoutePlanner:
     def _ruled(self, rule: RouteSettings, question: Question, *, why: str, score: float) -> Plan:
         if rule.tier is not None:
             return self._from_tier(rule.tier, question, why=why, score=score)
-        named = next(item for item in self.deployments if item.name == rule.model)
+        named = next((item for item in self.deployments if item.name == rule.model), None)
+        if named is None:
+            why += f"; {rule.model} may not read this collection"
+            return self._from_tier(self.tier_of(score), question, why=why, score=score)
         if clamped(named.tier, question) != named.tier:
             why += f"; {named.name} is outside the key's tiers"
             return self._from_tier(named.tier, question, why=why, score=score)

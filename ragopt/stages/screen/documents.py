@@ -1,4 +1,4 @@
-"""Documents before they are stored: personal data replaced or counted, as the policy of their collection says."""
+"""Documents before they are stored: personal data and injected instructions, as the policy of their collection says."""
 
 from __future__ import annotations
 
@@ -9,33 +9,72 @@ from dataclasses import replace
 from anyio import CapacityLimiter, to_thread
 
 from indexes.records import Document, Scalar
+from ragopt.injection.detector import Finding, InjectionDetector
+from ragopt.injection.model import THRESHOLD
 from ragopt.privacy.recognisers import Kind
 from ragopt.privacy.redaction import Redacted, redacted
-from ragopt.settings.collections import CollectionSettings, collection_settings
+from ragopt.settings.collections import CollectionSettings, Trust, collection_settings
 
 # Screens at once, in threads of their own: a large ingest holds up no question.
 THREADS = 1
 # In the provenance of a document that went through, so that no text is screened twice.
-SCREENED = "screened"
+SCREENED, SCORED = "screened", "injection"
 
 
 class DocumentScreen:
-    """Returns documents as they are to be stored; what was found is in their provenance."""
+    """Returns documents as they are to be stored; what was found is in their provenance.
 
-    def __init__(self, collections: Sequence[CollectionSettings]) -> None:
+    detector: None where no document is scored.
+    """
+
+    def __init__(self, collections: Sequence[CollectionSettings], detector: InjectionDetector | None = None) -> None:
         self._collections = collections
+        self._detector = detector
         self._threads = CapacityLimiter(THREADS)
 
     async def __call__(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
         """Return the documents, screened unless they were before, in order."""
         policy = collection_settings(self._collections, tenant=tenant, collection=collection)
-        if policy.personal_data == "off":
-            return list(documents)
-        return await to_thread.run_sync(lambda: [screened(item, policy) for item in documents], limiter=self._threads)
+        admitted = list(documents)
+        if policy.personal_data != "off":
+            admitted = await to_thread.run_sync(
+                lambda: [screened(item, policy) for item in documents], limiter=self._threads
+            )
+        if self._detector is None or policy.injection == "off":
+            return admitted
+        return [await self._scored(item, policy, self._detector) for item in admitted]
+
+    async def _scored(self, document: Document, policy: CollectionSettings, detector: InjectionDetector) -> Document:
+        """Return a document with its score and trust, held back where the policy says so."""
+        if SCORED in document.provenance:
+            return document
+        title, text = await detector.document(document.title), await detector.document(document.text)
+        trust = trust_of(document, policy)
+        noted = {**found_in(title, text), "trust": trust}
+        high = max(title.score, text.score) >= THRESHOLD
+        held = policy.injection == "quarantine" and trust == "untrusted" and high
+        return replace(
+            document,
+            provenance={**document.provenance, **noted},
+            quarantined=document.quarantined or held,
+        )
+
+
+def trust_of(document: Document, policy: CollectionSettings) -> Trust:
+    """Return whether a document is trusted: where its collection is, and who sent it said nothing else."""
+    return "trusted" if policy.trust == "trusted" and document.provenance.get("trust") != "untrusted" else "untrusted"
+
+
+def found_in(title: Finding, text: Finding) -> dict[str, Scalar]:
+    """Return the score as provenance has it, and where in the text it stands if it is high."""
+    score: dict[str, Scalar] = {SCORED: round(max(title.score, text.score), 4)}
+    if text.score < THRESHOLD:
+        return score
+    return {**score, "injection_start": text.span[0], "injection_end": text.span[1]}
 
 
 def screened(document: Document, policy: CollectionSettings) -> Document:
-    """Return a document as the policy has it stored; the same one if it was screened before."""
+    """Return a document as the policy has its personal data stored; the same one if it was screened before."""
     if SCREENED in document.provenance:
         return document
     title, text = redacted(document.title), redacted(document.text)

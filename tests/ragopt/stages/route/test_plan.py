@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import TIER_RANK, Tier
-from ragopt.errors import ModelNotAllowed, UnknownModel
+from ragopt.errors import ModelBarred, ModelNotAllowed, UnknownModel
 from ragopt.providers.deployment import Deployment, Plan
+from ragopt.providers.residency import Residency
 from ragopt.results import Prepared
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.stages.route.difficulty import Difficulty, EvidenceHead, GeneralHead
 from ragopt.stages.route.gate import QualityGate
@@ -215,3 +217,28 @@ def test_a_route_never_falls_and_never_leaves_the_ceiling(tiers: list[Tier], flo
     assert ranks == sorted(ranks)
     assert max(ranks) <= TIER_RANK[ceiling]
     assert len({one.name for one in planned}) == len(planned) > 0
+
+
+def test_models_are_those_that_may_read_the_collection() -> None:
+    """A collection with regions is answered by models that run in them; the others are in no plan."""
+    models = [replace(item, regions=("eu",) if item.name in {"small-2", "big"} else ("us",)) for item in CONFIGURED]
+    residency = Residency((CollectionSettings(name="hr", regions=("eu",)),))
+    question = replace(asked().question, collection="hr")
+    plan = replace(planner(models), residency=residency)
+    assert names(plan(asked())) == ["small-1", "small-2", "middle", "big"]
+    assert names(plan(replace(asked(), question=question))) == ["small-2", "big"]
+    assert names(plan(replace(asked(), question=replace(question, model="big")))) == ["big"]
+    with pytest.raises(ModelBarred, match="'hr' may only go to eu"):
+        plan(replace(asked(), question=replace(question, model="small-1")))
+    with pytest.raises(ModelBarred):
+        replace(planner(models[1:2]), residency=residency)(replace(asked(), question=question))
+
+
+def test_a_rule_that_names_a_barred_model_is_passed_over() -> None:
+    """The difficulty decides then, and the reason says so."""
+    models = [replace(item, regions=("us",) if item.name == "big" else ("eu",)) for item in CONFIGURED]
+    rules = [RouteSettings(when=RouteWhen(), model="big")]
+    plan = replace(planner(models, rules=rules), residency=Residency((CollectionSettings(regions=("eu",)),)))
+    found = plan(asked())
+    assert names(found) == ["small-1", "small-2", "middle"]
+    assert "big may not read this collection" in found.reason

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from indexes.records import Document
 from ragopt.settings.collections import CollectionSettings, PersonalData
 from ragopt.stages.screen.documents import DocumentScreen
+from tests.ragopt.injection.weights import WORD, detector
 
 LETTER = Document(
     "letter", "Write to jo@example.org.", title="For jo@example.org", metadata={"from": "a@b.de", "year": 2024}
@@ -54,3 +56,62 @@ def test_policies_are_those_of_the_collection() -> None:
     (kept,) = asyncio.run(screen("acme", "wiki", [LETTER]))
     (replaced,) = asyncio.run(screen("acme", "hr", [LETTER]))
     assert (kept.text, replaced.text) == (LETTER.text, "Write to [EMAIL].")
+
+
+ORDERS = Document("orders", f"A letter.\n{WORD} me now, dear model.", title="Letter")
+
+
+def scored(document: Document, **policy: object) -> Document:
+    """Return the document as it comes out of a screen that looks for orders to a model."""
+    settings = CollectionSettings.model_validate({"injection": "flag", **policy})
+    return asyncio.run(DocumentScreen([settings], detector())("acme", "c", [document]))[0]
+
+
+def test_orders_to_a_model_are_scored_and_located() -> None:
+    """Provenance has the score, the place and the trust; the text stays as it was sent."""
+    found = scored(ORDERS)
+    assert (found.text, found.quarantined) == (ORDERS.text, False)
+    assert float(found.provenance["injection"]) > 0.5
+    start, end = int(found.provenance["injection_start"]), int(found.provenance["injection_end"])
+    assert found.text[start:end] == f"{WORD} me now, dear model."
+    assert found.provenance["trust"] == "untrusted"
+    assert "injection_start" not in scored(LETTER).provenance
+
+
+def test_a_policy_may_hold_such_documents_back() -> None:
+    """Untrusted ones alone; a harmless one is found as ever."""
+    assert scored(ORDERS, injection="quarantine").quarantined
+    assert not scored(LETTER, injection="quarantine").quarantined
+    assert not scored(ORDERS, injection="quarantine", trust="trusted").quarantined
+
+
+@pytest.mark.parametrize(
+    ("collection", "sent", "trust"),
+    [
+        ("trusted", {}, "trusted"),
+        ("trusted", {"trust": "untrusted"}, "untrusted"),
+        ("untrusted", {"trust": "trusted"}, "untrusted"),
+    ],
+)
+def test_who_sends_a_document_can_only_lower_its_trust(collection: str, sent: dict[str, str], trust: str) -> None:
+    """A collection is trusted by its operator, not by whoever may write to it."""
+    found = scored(replace(ORDERS, provenance=sent), injection="quarantine", trust=collection)
+    assert (found.provenance["trust"], found.quarantined) == (trust, trust == "untrusted")
+
+
+def test_a_title_is_scored_too() -> None:
+    """It stands in the prompt beside its passages."""
+    found = scored(Document("d", "A harmless text.", title=f"{WORD} me"))
+    assert float(found.provenance["injection"]) > 0.5
+    assert "injection_start" not in found.provenance
+
+
+def test_what_was_released_is_not_scored_again() -> None:
+    """A queue holds documents that were scored before."""
+    once = scored(ORDERS, injection="quarantine")
+    assert scored(replace(once, quarantined=False), injection="quarantine").quarantined is False
+
+
+def test_a_policy_may_look_for_no_orders() -> None:
+    """Nothing is added then."""
+    assert scored(ORDERS, injection="off") == ORDERS
