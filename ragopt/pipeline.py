@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -70,6 +70,7 @@ class Pipeline:
     keep_cheap: KeepCheap | None = None
     flights: Flights = field(default_factory=Flights)
     screen: ScreenQuestion | None = None
+    generation: Callable[[str, str], Awaitable[int]] | None = None
 
     async def context_for(self, question: Question, *, trace: Trace) -> Context:
         """Return the packed context of a question; no model is called.
@@ -91,7 +92,7 @@ class Pipeline:
         standalone = await self._standalone(question, trace)
         key = self.cache.entry(question, standalone.text) if is_everybodys(question, standalone) else ""
         shared = await self.flights.joined(key) if key else None
-        if shared is not None:
+        if shared is not None and await self._is_current(shared, question):
             for event in replay(named(joined(shared, question, standalone), question)):
                 yield event
             return
@@ -100,6 +101,12 @@ class Pipeline:
         async with aclosing(led) as events:
             async for event in events:
                 yield event
+
+    async def _is_current(self, answer: Answer, question: Question) -> bool:
+        """Return whether nothing was committed since: a change may have been acknowledged before this was asked."""
+        if self.generation is None:
+            return True
+        return await self.generation(question.tenant, question.collection) == answer.context.generation
 
     async def _events(
         self, question: Question, standalone: Standalone, *, trace: Trace

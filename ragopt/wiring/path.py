@@ -85,6 +85,7 @@ def pipeline_over(
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
         cite=CitationChecking(judging, settings.collections, settings.facts),
+        generation=library.generation,
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=edges_over(deployments, known, settings),
         screen=screen_over(embedder, settings, audit),

@@ -289,6 +289,35 @@ def test_identical_questions_at_once_make_one_model_call(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(("newer", "looked"), [(0, 1), (1, 2)])
+def test_a_shared_answer_is_not_from_before_a_change(tmp_path: Path, newer: int, looked: int) -> None:
+    """Who asked after a change was acknowledged does not get the answer that was begun before it."""
+    cache = MemoryCache()
+
+    async def slow(prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+        await asyncio.sleep(0.05)
+        async with aclosing(quote(prepared, trace=trace)) as events:
+            async for event in events:
+                yield event
+
+    async def generation(tenant: str, collection: str) -> int:
+        return 1 + newer
+
+    async def run() -> None:
+        async with opened_pipeline(tmp_path, generate=slow, cache=cache) as pipelines:
+            pipeline = replace(await anext(pipelines), generation=generation)
+
+            async def ask() -> Answer:
+                asked = Question("How much is the late fee?", "t")
+                return finished([event async for event in pipeline.answer(asked, trace=Trace("r"))])
+
+            answers = await asyncio.gather(ask(), ask())
+            assert {answer.text for answer in answers} == {"The late fee is eight dollars [1]."}
+
+    asyncio.run(run())
+    assert cache.gets == looked
+
+
 @pytest.mark.parametrize("change", [{"cache": "off"}, {"cache": "write_only"}, {"history": (Turn("user", "Hello."),)}])
 def test_what_asks_for_a_fresh_answer_does_not_wait_for_another(tmp_path: Path, change: dict[str, object]) -> None:
     """Nor does a question within a conversation: its prompt holds what was said."""
