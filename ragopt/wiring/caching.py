@@ -19,6 +19,7 @@ from ragopt.stages.cache.acceptance import calibrate
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.entries import EntryLimits, RedisEntries
 from ragopt.stages.cache.key import Keys
+from ragopt.stages.cache.learning import Learning
 from ragopt.stages.cache.levels import Levels
 from ragopt.stages.cache.off import NoCache
 from ragopt.stages.cache.protocol import SameQuestion
@@ -36,6 +37,8 @@ CACHE_TIMEOUT_S = 1.0
 STATE_TIMEOUT_S = 0.5
 QDRANT_TIMEOUT_S = 1.0
 QUESTIONS_FOLDER = "cache"
+# Seconds between two looks at what is kept of other words, in collections that serve none of it yet.
+LOOK_GAP_S = 0.5
 # An open shard holds 34 MB of page cache.
 MAX_OPEN = 16
 
@@ -91,6 +94,7 @@ async def opened_cache(
         models.embedder.encode_question,
         similar=similar,
         shadow_share=settings.cache.shadow_share,
+        learning=Learning(gap_s=LOOK_GAP_S),
     )
     stack.push_async_callback(cache.close)
     return cache

@@ -219,7 +219,7 @@ class ResponseCache:
             return
         if prepared.near is not None:
             self.learning.start(self._compared(asked, answer, prepared.near))
-        elif self.similar.levels.level(*asked.scope) is None:
+        elif self.similar.levels.level(*asked.scope) is None and self.learning.is_due():
             self.learning.start(self._looked_around(asked, answer, encoded=prepared.encoded))
 
     async def _looked_around(self, asked: Asked, answer: Answer, *, encoded: EncodedQuestion | None) -> None:
