@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,10 +19,25 @@ MAX_PARAGRAPH_CHARS = 100_000
 OPENERS = frozenset("*_`([{\"'“‘«")
 
 
-@cache
+# spaCy keeps every word that it has ever seen: 160 bytes for each that is new. Beyond so many it begins anew, in 0.1 s.
+MOST_WORDS = 50_000
+
+
 def sentencizer() -> Language:
-    """Return the pipeline, loaded once: a tokenizer that knows abbreviations and the sentencizer, no model."""
-    with hidden_module("torch"):
+    """Return the pipeline: a tokenizer that knows abbreviations and the sentencizer, no model; bounded in memory."""
+    pipeline = loaded()
+    if len(pipeline.vocab.strings) <= MOST_WORDS:
+        return pipeline
+    # Whoever is at work with the old one keeps it until then.
+    loaded.cache_clear()
+    return loaded()
+
+
+@cache
+def loaded() -> Language:
+    """Return a pipeline that has seen nothing yet, the same one until the cache is cleared."""
+    # Hidden for the first import only: later somebody else may be importing it.
+    with nullcontext() if "spacy" in sys.modules else hidden_module("torch"):
         import spacy
     pipeline = spacy.blank("en")
     pipeline.add_pipe("sentencizer")

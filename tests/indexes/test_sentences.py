@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from indexes.sentences import sentence_spans
+from indexes.sentences import MOST_WORDS, sentence_spans, sentencizer
 
 
 def spans_of(text: str) -> list[str]:
@@ -54,3 +54,12 @@ def test_chunking_does_not_load_torch_and_leaves_it_importable() -> None:
         "import importlib.util; assert importlib.util.find_spec('torch')"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_words_that_were_seen_are_forgotten_in_the_end() -> None:
+    """However many different words are read, the pipeline holds a bounded number, and splits as before."""
+    for part in range(6):
+        spans_of(" ".join(f"word{part}x{at}" for at in range(10_000)) + ".")
+    spans_of("One more.")
+    assert len(sentencizer().vocab.strings) <= MOST_WORDS
+    assert spans_of("Dr. Smith pays. He left!") == ["Dr. Smith pays.", "He left!"]
