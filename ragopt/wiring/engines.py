@@ -114,7 +114,9 @@ async def opened_library(
         count_tokens=count_tokens_batch,
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
-        admit=DocumentScreen(settings.collections, InjectionDetector.shipped(embedder)),
+        admit=DocumentScreen(
+            settings.collections, InjectionDetector.shipped(embedder), most_chars=settings.max_document_bytes
+        ),
     )
     stack.push_async_callback(library.close)
     return library

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+
+import pytest
 
 from indexes.edge import EdgeEngine
 from indexes.library import Library
@@ -45,6 +48,8 @@ def numbered(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*/[0-9]*") if path.name.isdigit()}
 
 
+@pytest.mark.campaign
+@pytest.mark.skipif(not os.environ.get("CAMPAIGN"), reason="takes most of a minute: `make campaign` runs it")
 def test_a_collection_that_is_always_written_to_is_compacted(tmp_path: Path) -> None:
     """Ingests that follow each other without a pause do not keep its old versions on the disk for ever."""
 

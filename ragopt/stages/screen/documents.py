@@ -17,6 +17,8 @@ from ragopt.settings.collections import CollectionSettings, Trust, collection_se
 
 # Screens at once, in threads of their own: a large ingest holds up no question.
 THREADS = 1
+# A text of more characters has more bytes than any document may.
+MOST_CHARS = 20_000_000
 # In the provenance of a document that went through, so that no text is screened twice.
 SCREENED, SCORED = "screened", "injection"
 
@@ -24,25 +26,32 @@ SCREENED, SCORED = "screened", "injection"
 class DocumentScreen:
     """Returns documents as they are to be stored; what was found is in their provenance.
 
-    detector: None where no document is scored.
+    detector: None where no document is scored. most_chars: longer texts are not looked at: the library refuses them.
     """
 
-    def __init__(self, collections: Sequence[CollectionSettings], detector: InjectionDetector | None = None) -> None:
+    def __init__(
+        self,
+        collections: Sequence[CollectionSettings],
+        detector: InjectionDetector | None = None,
+        *,
+        most_chars: int = MOST_CHARS,
+    ) -> None:
         self._collections = collections
         self._detector = detector
+        self._most_chars = most_chars
         self._threads = CapacityLimiter(THREADS)
 
     async def __call__(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
         """Return the documents, screened unless they were before, in order."""
         policy = collection_settings(self._collections, tenant=tenant, collection=collection)
-        admitted = list(documents)
+        return [item if len(item.text) > self._most_chars else await self._screened(item, policy) for item in documents]
+
+    async def _screened(self, document: Document, policy: CollectionSettings) -> Document:
         if policy.personal_data != "off":
-            admitted = await to_thread.run_sync(
-                lambda: [screened(item, policy) for item in documents], limiter=self._threads
-            )
+            document = await to_thread.run_sync(screened, document, policy, limiter=self._threads)
         if self._detector is None or policy.injection == "off":
-            return admitted
-        return [await self._scored(item, policy, self._detector) for item in admitted]
+            return document
+        return await self._scored(document, policy, self._detector)
 
     async def _scored(self, document: Document, policy: CollectionSettings, detector: InjectionDetector) -> Document:
         """Return a document with its score and trust, held back where the policy says so."""

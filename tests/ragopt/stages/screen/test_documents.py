@@ -115,3 +115,10 @@ def test_what_was_released_is_not_scored_again() -> None:
 def test_a_policy_may_look_for_no_orders() -> None:
     """Nothing is added then."""
     assert scored(ORDERS, injection="off") == ORDERS
+
+
+def test_a_text_that_is_too_long_to_be_stored_is_not_looked_at() -> None:
+    """The library refuses it in a moment; a screen of it would take a minute."""
+    screen = DocumentScreen([CollectionSettings(personal_data="redact")], detector(), most_chars=10)
+    document = Document("long", "ann@example.org wrote this")
+    assert asyncio.run(screen("acme", "c", [document])) == [document]
