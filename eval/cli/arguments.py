@@ -61,3 +61,14 @@ def assignments(text: str) -> tuple[tuple[str, str], ...]:
         if not name.strip() or not sign:
             raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value,name=value")
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def share(text: str) -> float:
+    """Return a share in [0, 1]. Raises: `ArgumentTypeError`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    return value

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, positive
+from eval.cli.arguments import Commands, add_command, positive, share
 from eval.cli.output import Result, show
 
 
@@ -21,17 +21,6 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--repeats", type=share, default=0.1, metavar="R", help="share of them asked once more")
     command.add_argument("--kills", action="store_true", help="kill -9 the service at every step of a batch as well")
     command.set_defaults(command=run)
-
-
-def share(text: str) -> float:
-    """Return a share in [0, 1]. Raises: `ArgumentTypeError`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from eval.cli.arguments import Commands, positive
+from eval.cli.arguments import Commands, positive, share
 
 
 def add_to(commands: Commands) -> None:
@@ -21,17 +21,6 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--copies", type=positive, default=2, metavar="N", help="of each shard; default 2")
     command.add_argument("--json", action="store_true", help="one JSON object")
     command.set_defaults(command=run)
-
-
-def share(text: str) -> float:
-    """Return a share in [0, 1]. Raises: `ArgumentTypeError`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
