@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 Logits: TypeAlias = NDArray[np.float32]
 
 DEFAULT_MAX_TOKENS = 512
-# A new width makes OpenVINO prepare its kernels anew, which costs more than the padding: 220 ms for 150.
-WIDTH_STEP = 16
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +156,8 @@ def input_names(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def padded_pairs(encodings: Sequence[Encoding]) -> tuple[IdMatrix, IdMatrix, IdMatrix]:
-    """Return ids, mask and types, int64 [batch, width], zero padded; `width` is the longest, up to a multiple of 16."""
-    width = -(-max(len(encoding.ids) for encoding in encodings) // WIDTH_STEP) * WIDTH_STEP
+    """Return ids, mask and types, int64 [batch, longest], zero padded."""
+    width = max(len(encoding.ids) for encoding in encodings)
     ids, mask, types = (np.zeros((len(encodings), width), np.int64) for _ in range(3))
     for row, encoding in enumerate(encodings):
         length = len(encoding.ids)

@@ -80,15 +80,15 @@ def test_the_question_is_told_from_the_text(cross_encoder: Path) -> None:
     assert np.abs(forward.logits(ids, mask, types) - forward.logits(ids, mask, np.zeros_like(types))).max() > 0.01
 
 
-def test_a_batch_is_padded_to_few_widths(cross_encoder: Path) -> None:
-    """Width is the longest pair's, up to a multiple of 16; the mask is 1 where there are tokens."""
+def test_a_batch_is_padded_to_its_longest_pair(cross_encoder: Path) -> None:
+    """Width is the longest pair's; the mask is 1 where there are tokens."""
     files = classifier_files(str(cross_encoder), setting=SETTING)
     encodings = files.tokenizer().encode_batch([(QUESTION, text) for text in TEXTS])
     ids, mask, _ = padded_pairs(encodings)
     assert files.max_tokens == 128
     assert ids.shape == (len(TEXTS), 128)
     assert mask.sum(axis=1).tolist() == [len(encoding.ids) for encoding in encodings]
-    assert padded_pairs(encodings[:1])[0].shape == (1, 32)
+    assert padded_pairs(encodings[:1])[0].shape == (1, len(encodings[0].ids))
 
 
 def test_what_openvino_cannot_run_torch_does(
