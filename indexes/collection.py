@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from indexes.access import ANYONE, EVERYTHING, FIELD, Access, Reader, keywords_of, named, told_apart
@@ -39,6 +39,7 @@ from indexes.records import (
     EncodedQuestion,
     Hit,
     IngestResult,
+    IngestStatus,
     LiveChunk,
     Revision,
     SparseVector,
@@ -54,6 +55,15 @@ CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 RETIRE_AFTER_S = 30.0
 # Asked for beyond what is kept, so that ties at the edge are all seen.
 TIE_MARGIN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What becomes of a document with the next commit. points: of its new version, () where it gets none."""
+
+    result: IngestResult
+    points: Sequence[Point] = ()
+    replaces: bool = False
 
 
 class Collection:
@@ -184,10 +194,14 @@ class Collection:
         """
         async with self._lock():
             generation = await self._begin()
-            results = [await self._stage(prepared, generation, by=by) for prepared in documents]
-            if any(result.status in ("created", "updated") for result in results):
+            staged = [await self._staged(prepared, generation, by=by) for prepared in documents]
+            # All of them in few writes: each costs a round of its own, whatever its size.
+            await self._store.upsert([point for item in staged for point in item.points])
+            if replaced := tuple(item.result.id for item in staged if item.replaces):
+                await self._retire(replaced, generation)
+            if any(item.points for item in staged):
                 await self._commit(generation + 1, lists=[prepared.document.access for prepared in documents])
-            return results
+            return [item.result for item in staged]
 
     async def remove(self, document_id: str, reader: Reader = ANYONE) -> None:
         """Make a document invisible in one commit. Raises: as `document`."""
@@ -202,7 +216,7 @@ class Collection:
                 "version": info.version,
             }
             await self._store.upsert([Point(self._scope.tombstone_id(document_id), tombstone)])
-            await self._retire(document_id, generation)
+            await self._retire((document_id,), generation)
             await self._commit(generation + 1)
 
     async def release(self, document_id: str, reader: Reader = ANYONE) -> None:
@@ -307,18 +321,18 @@ class Collection:
         ids += [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
         return await self._store.fetch(ids)
 
-    async def _stage(self, prepared: PreparedDocument, generation: int, *, by: Reader) -> IngestResult:
+    async def _staged(self, prepared: PreparedDocument, generation: int, *, by: Reader) -> Staged:
         document, chunks = prepared.document, len(prepared.chunks)
         live = await self._info(document.id, generation)
         if live is not None and not by.may_read(live.access):
-            return not_replaced(document.id)
+            return Staged(not_replaced(document.id))
         if live is not None and live.content_hash == prepared.content_hash:
-            return IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens)
+            return Staged(IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens))
         version = await self._last_version(document.id, live) + 1
-        await self._store.upsert(version_points(self._scope, prepared, version=version, born=generation + 1))
-        if live is not None:
-            await self._retire(document.id, generation)
-        return IngestResult(document.id, version, "updated" if live else "created", chunks, prepared.tokens)
+        points = version_points(self._scope, prepared, version=version, born=generation + 1)
+        status: IngestStatus = "updated" if live else "created"
+        result = IngestResult(document.id, version, status, chunks, prepared.tokens)
+        return Staged(result, points, replaces=live is not None)
 
     async def _last_version(self, document_id: str, live: DocumentInfo | None) -> int:
         if live is not None:
@@ -326,9 +340,9 @@ class Collection:
         tombstone = await self._store.fetch([self._scope.tombstone_id(document_id)])
         return int_of(tombstone[0].payload, "version") if tombstone else 0
 
-    async def _retire(self, document_id: str, generation: int) -> None:
+    async def _retire(self, document_ids: tuple[str, ...], generation: int) -> None:
         where = Where(
-            equal={**self._owned, "document_id": document_id},
+            equal={**self._owned, "document_id": document_ids},
             at_most={"born": generation},
             above={"dead": generation},
         )
