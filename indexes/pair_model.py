@@ -50,7 +50,7 @@ class LabelForward(Protocol):
 
     engine: str
 
-    def run(self, *matrices: IdMatrix) -> LabelLogits:
+    def run(self, ids: IdMatrix, mask: IdMatrix, *others: IdMatrix) -> LabelLogits:
         """Return float32 [batch, labels] for ids, mask and types, int64 [batch, tokens] each; one call at a time."""
 
 
