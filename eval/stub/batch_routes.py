@@ -46,6 +46,10 @@ def add_openai(app: FastAPI, state: StubState, batches: Batches) -> None:
     async def file(file_id: str, request: Request) -> Response:
         return await handled(request, dialect, state, at_once(lambda: batches.file(file_id).shown()))
 
+    @app.delete("/v1/files/{file_id}")
+    async def delete(file_id: str, request: Request) -> Response:
+        return await handled(request, dialect, state, at_once(lambda: batches.delete_file(file_id)))
+
     @app.get("/v1/files/{file_id}/content")
     async def content(file_id: str, request: Request) -> Response:
         return await handled(request, dialect, state, at_once(lambda: batches.file(file_id).data))
@@ -82,6 +86,10 @@ def add_anthropic(app: FastAPI, state: StubState, batches: Batches) -> None:
     @app.get("/v1/messages/batches/{batch_id}")
     async def batch(batch_id: str, request: Request) -> Response:
         return await handled(request, dialect, state, at_once(lambda: batches.anthropic(batch_id, request)))
+
+    @app.delete("/v1/messages/batches/{batch_id}")
+    async def delete(batch_id: str, request: Request) -> Response:
+        return await handled(request, dialect, state, at_once(lambda: batches.delete_anthropic(batch_id)))
 
     @app.get("/v1/messages/batches/{batch_id}/results")
     async def results(batch_id: str, request: Request) -> Response:

@@ -23,11 +23,12 @@ class NotFoundError(Exception):
 
 @dataclass(slots=True)
 class Batches:
-    """The batches and files by their ids."""
+    """The batches and files by their ids. deleted: those of both that are there no more."""
 
     state: StubState
     batches: dict[str, Batch] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
 
     async def upload(self, request: Request) -> Json:
         """Keep an uploaded file. Raises: `BadRequestError`."""
@@ -119,9 +120,21 @@ class Batches:
 
     def file(self, file_id: str) -> StoredFile:
         """Return a file. Raises: `NotFoundError`."""
-        if file_id not in self.files:
+        if file_id not in self.files or file_id in self.deleted:
             raise NotFoundError(f"No such File object: {file_id}")
         return self.files[file_id]
+
+    def delete_file(self, file_id: str) -> Json:
+        """Delete a file. Raises: `NotFoundError`."""
+        self.deleted.add(self.file(file_id).id)
+        return {"id": file_id, "object": "file", "deleted": True}
+
+    def delete_anthropic(self, batch_id: str) -> Json:
+        """Delete a batch that has ended, with its results. Raises: `NotFoundError`; `BadRequestError` while it runs."""
+        if settled(self._batch(batch_id, "anthropic"), self.state) is None:
+            raise BadRequestError("the batch has not ended yet: cancel it first")
+        self.deleted.add(batch_id)
+        return {"id": batch_id, "type": "message_batch_deleted"}
 
     def _keep(self, batch: Batch) -> None:
         self.batches[batch.id] = batch
@@ -129,7 +142,7 @@ class Batches:
 
     def _batch(self, batch_id: str, dialect: str) -> Batch:
         batch = self.batches.get(batch_id)
-        if batch is None or batch.dialect.name != dialect:
+        if batch is None or batch.dialect.name != dialect or batch_id in self.deleted:
             raise NotFoundError(f"No such batch: {batch_id}")
         return batch
 
@@ -138,7 +151,8 @@ class Batches:
             batch.canceled_at = self.state.now()
 
     def _latest(self, dialect: str) -> list[str]:
-        return [batch.id for batch in reversed(self.batches.values()) if batch.dialect.name == dialect][:LISTED]
+        own = (batch.id for batch in reversed(self.batches.values()) if batch.dialect.name == dialect)
+        return [name for name in own if name not in self.deleted][:LISTED]
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}{next(self.state.numbers)}"

@@ -18,6 +18,8 @@ from ragopt.telemetry import Trace
 
 MAX_REQUESTS = 100_000
 WEEK_S = 7 * 86_400
+# Parts that nothing more will come of.
+OVER: frozenset[PartState] = frozenset(("read", "closed"))
 
 
 def not_in_batches(value: object) -> object:
@@ -144,7 +146,7 @@ def batch_json(info: BatchInfo) -> Json:
 
 def progress(info: BatchInfo) -> float:
     """Return the share of the requests that have a result or that their provider is done with, in [0, 1]."""
-    under_way = sum(part.done for part in info.parts if part.state != "closed" and not part.left)
+    under_way = sum(part.done for part in info.parts if part.state not in OVER and not part.left)
     return round(min(info.terms.total, info.finished + under_way) / info.terms.total, 4)
 
 
@@ -155,7 +157,7 @@ def part_json(part: Part) -> Json:
         "id": part.id or None,
         "status": part.state,
         "requests": len(part.keys),
-        "done": len(part.keys) if part.state == "closed" else part.done,
+        "done": len(part.keys) if part.state in OVER else part.done,
     }
 
 

@@ -17,7 +17,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import Completed, CompletionRequest
 from ragopt.providers.usage import estimated_usage
 from ragopt.results import Prepared
-from ragopt.state.batch_records import BatchResult, CallState, Part, SharedCall, Try
+from ragopt.state.batch_records import BatchResult, CallState, Part, PartState, SharedCall, Try
 from ragopt.state.batches import CHUNK, runs
 from ragopt.telemetry import Trace
 
@@ -44,7 +44,7 @@ class Record:
 
 
 async def collect(desk: Desk, batch_id: str, part: Part) -> None:
-    """Read what a provider's batch came to, count it, keep the answers, and close the part.
+    """Read what a provider's batch came to, count it, keep the answers, and end the part.
 
     What a process that ended had read already is read again and changes nothing. A call that failed or that the
     quality gate rejects goes on by itself: up its chain in a further batch, or live.
@@ -59,7 +59,10 @@ async def collect(desk: Desk, batch_id: str, part: Part) -> None:
 
 
 async def fail(desk: Desk, batch_id: str, part: Part, error: ProviderError) -> None:
-    """Close the part; those of its calls that nothing came of have failed without having cost anything."""
+    """End the part; those of its calls that nothing came of have failed without having cost anything.
+
+    It is closed then, or read, where the provider still has it and is to delete it.
+    """
 
     def refused(_: CompletionRequest) -> tuple[str, Completed]:
         raise error
@@ -67,7 +70,11 @@ async def fail(desk: Desk, batch_id: str, part: Part, error: ProviderError) -> N
     left = await calls_sent(desk, batch_id, part)
     for some in runs(left.items()):
         await settle(desk, batch_id, part, [(call, BatchLine(name, refused)) for name, call in some])
-    await desk.store.keep_parts(batch_id, [replace(part, state="closed")])
+    # What the provider has is deleted after all of it is counted, and in a step of its own: a process that dies in
+    # between finds out which.
+    there = part.id and part.state != "read" and part.deployment in desk.providers
+    ended: PartState = "read" if there and desk.rules.delete_when_read else "closed"
+    await desk.store.keep_parts(batch_id, [replace(part, state=ended)])
 
 
 async def calls_sent(desk: Desk, batch_id: str, part: Part) -> dict[str, SharedCall]:

@@ -71,10 +71,16 @@ class _Holder:
     half: Half
 
     async def paid(self, call: SharedCall) -> Paid:
-        """Return the call with its money held, of a cheaper model where the budgets want it; else to go live."""
+        """Return the call with its money held, of a cheaper model where the budgets want it; else to go live.
+
+        Live it goes too where its collection bars the model: there the route is planned anew.
+        """
         for offered in (call, *self.cheaper(call)):
             try:
+                self.desk.caller.refuse_barred(self.desk.deployments[offered.deployment], self.item.question)
                 return await self.take(offered)
+            except ProviderRejected:
+                continue
             except BudgetSpent as error:
                 if error.when_spent != "cheaper_tier":
                     break
@@ -164,7 +170,10 @@ async def found_again(desk: Desk, batch_id: str, part: Part) -> Part:
 
 
 async def calls_of(desk: Desk, batch_id: str, part: Part) -> list[BatchCall]:
-    """Return the calls of a part as they are sent."""
+    """Return the calls of a part as they are sent.
+
+    Raises: `ProviderRejected` where the collection of one bars the model, as it did not when the part was made.
+    """
     known = await desk.store.calls(batch_id)
     calls = [known[key] for key in part.keys]
     made: list[BatchCall] = []
@@ -172,6 +181,8 @@ async def calls_of(desk: Desk, batch_id: str, part: Part) -> list[BatchCall]:
         leaders = [call.items[0] for call in some]
         items = await desk.store.items(batch_id, leaders)
         halves = await desk.store.halves(batch_id, leaders)
+        for item in items:
+            desk.caller.refuse_barred(desk.deployments[part.deployment], item.question)
         made += [
             desk.call(batch_id, call, item=item, half=half)
             for call, item, half in zip(some, items, halves, strict=True)

@@ -121,6 +121,9 @@ class Work:
     async def advance(self, info: BatchInfo, part: Part) -> None:
         """Submit, look for, poll or collect a provider's batch. Raises: `ProviderError`, `StateUnavailable`."""
         desk = self.desk
+        if part.state == "read":
+            await self.forget(part)
+            return
         if part.state == "planned" and (part.left or info.cancelled):
             await self.refused(part, STOPPED)
             return
@@ -140,8 +143,18 @@ class Work:
         elif status.done != part.done:
             await desk.store.keep_parts(self.id, [replace(part, done=status.done)])
 
+    async def forget(self, part: Part) -> None:
+        """Have the provider delete a batch that was read, and close it. Raises: `ProviderError`: tried again later."""
+        deployment, provider = self.desk.deployments[part.deployment], self.desk.providers[part.deployment]
+        try:
+            await self.desk.through(deployment, lambda: provider.forget(part.id))
+        except ProviderRejected as error:
+            LOGGER.warning("batch stays at the provider: %s", error.detail, extra={"fields": {"batch_id": self.id}})
+        await self.desk.store.keep_parts(self.id, [replace(part, state="closed")])
+        self.changed = True
+
     async def refused(self, part: Part, error: ProviderError) -> None:
-        """Close a part of which nothing will come; its calls go on by themselves."""
+        """End a part of which nothing will come; its calls go on by themselves."""
         await fail(self.desk, self.id, part, error)
         self.changed = True
 

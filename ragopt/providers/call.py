@@ -70,6 +70,11 @@ class ModelCaller:
         self._budget = RetryBudget(self.rules.share, clock=clock)
         self._targets: dict[str, Target] = {}
 
+    def refuse_barred(self, deployment: Deployment, question: Question) -> None:
+        """Raise `ProviderRejected` where the collection of a question may not be sent to a model's regions."""
+        if not self._residency.allows(deployment, question):
+            raise ProviderRejected(f"{deployment.name}: {self._residency.barred(question)}")
+
     async def stream(
         self,
         deployment: Deployment,
@@ -88,8 +93,7 @@ class ModelCaller:
 
         Raises: `ProviderError` subclasses, after deltas too; `BudgetSpent`.
         """
-        if not self._residency.allows(deployment, question):
-            raise ProviderRejected(f"{deployment.name}: {self._residency.barred(question)}")
+        self.refuse_barred(deployment, question)
         target = self.target(deployment)
         patience_s = self.rules.patience_s if spare else self.rules.last_patience_s
         for number in range(1, self.rules.attempts + 1):

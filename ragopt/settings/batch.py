@@ -24,6 +24,10 @@ class BatchSettings(BaseModel):
         default=60, ge=0, description="how long a batch is looked for whose submission was not confirmed"
     )
 
+    delete_when_read: bool = Field(
+        default=True, description="delete files and batches at the provider once their answers are kept here"
+    )
+
     @model_validator(mode="after")
     def ascending(self) -> BatchSettings:
         """Return the table. Raises: `ValueError` if the longest wait is the shorter one."""

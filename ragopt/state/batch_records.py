@@ -21,7 +21,8 @@ BatchState: TypeAlias = Literal["queued", "running", "done", "cancelled", "faile
 # How a request got its answer; `none` where it failed.
 Served: TypeAlias = Literal["batch", "live", "cache", "duplicate", "none"]
 CallState: TypeAlias = Literal["waiting", "sent", "live", "done"]
-PartState: TypeAlias = Literal["planned", "sending", "sent", "closed"]
+# "read": all that it came to is counted and kept, and the provider has it still.
+PartState: TypeAlias = Literal["planned", "sending", "sent", "read", "closed"]
 
 
 @dataclass(frozen=True, slots=True)

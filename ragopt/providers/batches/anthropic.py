@@ -19,6 +19,7 @@ from ragopt.providers.batches.protocol import (
     BatchStatus,
     BatchTag,
     Lookup,
+    unless_gone,
 )
 from ragopt.providers.failures import told_failure
 from ragopt.providers.protocol import Completed, CompletionRequest
@@ -99,6 +100,12 @@ class AnthropicBatches:
         """Ask for the end of the batch; one that is over already stays as it is."""
         client = await self._provider.client()
         await Call.start(self.name, timeout_s=ASK_S).run(client.messages.batches.cancel(batch_id, timeout=ASK_S))
+
+    async def forget(self, batch_id: str) -> None:
+        """Delete an ended batch with its results."""
+        client = await self._provider.client()
+        asked = Call.start(self.name, timeout_s=ASK_S)
+        await unless_gone(asked.run(client.messages.batches.delete(batch_id, timeout=ASK_S)))
 
     async def _holds(self, batch_id: str, tag: BatchTag) -> bool:
         """Return whether the first line of an ended batch is of one of our calls."""

@@ -20,6 +20,7 @@ from ragopt.providers.batches.protocol import (
     BatchStatus,
     BatchTag,
     Lookup,
+    unless_gone,
 )
 from ragopt.providers.failures import told_failure
 from ragopt.providers.openai import OpenAIProvider, OpenAIReply, parameters
@@ -105,6 +106,14 @@ class OpenAIBatches:
         """Ask for the end of the batch; one that is over already stays as it is."""
         client = await self._provider.client()
         await Call.start(self.name, timeout_s=ASK_S).run(client.batches.cancel(batch_id, timeout=ASK_S))
+
+    async def forget(self, batch_id: str) -> None:
+        """Delete the files of an ended batch; the batch itself, its counts and its tag, cannot be deleted."""
+        client = await self._provider.client()
+        asked = Call.start(self.name, timeout_s=SUBMIT_S)
+        batch = await self._batch(batch_id, asked)
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id, batch.input_file_id)):
+            await unless_gone(asked.run(client.files.delete(file_id, timeout=ASK_S)))
 
     async def _batch(self, batch_id: str, asked: Call) -> Batch:
         client = await self._provider.client()

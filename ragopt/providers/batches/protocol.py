@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias
 
+from ragopt.errors import ProviderError
 from ragopt.providers.protocol import Completed, CompletionRequest
 
 # `failed`: the provider took the batch and then refused it whole, so nothing of it was asked or charged.
@@ -17,6 +18,7 @@ Read: TypeAlias = Callable[[CompletionRequest], tuple[str, Completed]]
 
 # Seconds that uploading, one short question and reading all answers may take.
 SUBMIT_S, ASK_S, DOWNLOAD_S = 600.0, 60.0, 1_800.0
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,18 @@ class BatchProvider(Protocol):
 
     async def cancel(self, batch_id: str) -> None:
         """Ask the provider to stop; what has ended by then is charged and can be read."""
+
+    async def forget(self, batch_id: str) -> None:
+        """Delete at the provider what an ended batch was made of and what it came to; done where it is gone already.
+
+        Raises: `ProviderRejected` where it cannot be deleted there.
+        """
+
+
+async def unless_gone(deleting: Awaitable[object]) -> None:
+    """Wait for a deletion; what is not there needs none. Raises: `ProviderError`."""
+    try:
+        await deleting
+    except ProviderError as error:
+        if error.status != NOT_FOUND:
+            raise

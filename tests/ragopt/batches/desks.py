@@ -29,7 +29,9 @@ from ragopt.providers.call import ModelCaller, RetryRules
 from ragopt.providers.capabilities import capabilities_of
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.openai import OpenAIProvider
+from ragopt.providers.residency import Residency
 from ragopt.settings.batch import BatchSettings
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import PriceSettings
 from ragopt.settings.money import BudgetSettings
 from ragopt.settings.routing import RoutingSettings
@@ -73,6 +75,7 @@ class Model:
     fault: str = ""
     price: PriceSettings = PRICE
     batch: bool = True
+    regions: tuple[str, ...] = ()
 
     def deployment(self, stub: StubServer) -> Deployment:
         """Return it, ready to call."""
@@ -85,7 +88,15 @@ class Model:
         takes = replace(capabilities_of(self.dialect, model), batch=self.batch)
         named = f"{model}/fault={self.fault}" if self.fault else model
         return Deployment(
-            self.name, provider, named, self.tier, timeout_s=5, price=self.price, capabilities=takes, base_url="stub"
+            self.name,
+            provider,
+            named,
+            self.tier,
+            timeout_s=5,
+            price=self.price,
+            capabilities=takes,
+            base_url="stub",
+            regions=self.regions,
         )
 
 
@@ -145,6 +156,10 @@ class Office:
         made = [call for call in self.stub.calls if call.path in ("/v1/batches", "/v1/messages/batches")]
         return sum(call.status == 200 and call.method == "POST" for call in made)
 
+    def deleted(self) -> int:
+        """Return how many files and batches were deleted at the provider."""
+        return sum(call.status == 200 and call.method == "DELETE" for call in self.stub.calls)
+
 
 def ask(text: str, **more: object) -> Question:
     """Return a question of the tenant, with nothing left to the response cache unless said."""
@@ -159,12 +174,15 @@ def in_office(
     *models: Model,
     budgets: Sequence[BudgetSettings] = (),
     rules: BatchSettings = RULES,
+    regions: tuple[str, ...] = (),
     batch_s: float = 0,
 ) -> T:
-    """Return what the scenario comes to in an office of its own."""
+    """Return what the scenario comes to in an office of its own. regions: where its documents may go, () for any."""
 
     async def run(stub: StubServer) -> T:
-        async with opened(redis_url, stub, models or (Model("small"),), budgets=budgets, rules=rules) as office:
+        collections = (CollectionSettings(name="default", regions=regions),) if regions else ()
+        settings = Settings(routing=ROUTING, budgets=tuple(budgets), batch=rules, collections=collections)
+        async with opened(redis_url, stub, models or (Model("small"),), settings=settings) as office:
             return await scenario(office)
 
     with serve_in_thread(StubOptions(batch_s=batch_s)) as stub:
@@ -173,21 +191,16 @@ def in_office(
 
 @asynccontextmanager
 async def opened(
-    redis_url: str,
-    stub: StubServer,
-    models: Sequence[Model],
-    *,
-    budgets: Sequence[BudgetSettings],
-    rules: BatchSettings,
+    redis_url: str, stub: StubServer, models: Sequence[Model], *, settings: Settings
 ) -> AsyncIterator[Office]:
     """Yield an office with the documents above."""
-    settings = Settings(routing=ROUTING, budgets=tuple(budgets), batch=rules)
     clock = Clock(time.time())
     redis, encoder = connect(redis_url, timeout_s=5), WordEncoder()
     embedder = cast("Embedder", encoder)
     accounts = accounts_over(redis, settings)
     deployments = [model.deployment(stub) for model in models]
-    caller = ModelCaller(accounts.prices, meter=accounts.meter, retries=RetryRules(attempts=1))
+    residency = Residency(settings.collections)
+    caller = ModelCaller(accounts.prices, meter=accounts.meter, retries=RetryRules(attempts=1), residency=residency)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ragopt-test-"))
         engine = EdgeEngine(Path(folder))

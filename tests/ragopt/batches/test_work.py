@@ -214,6 +214,58 @@ def test_a_budget_pays_for_a_cheaper_model_in_the_batch(redis_url: str) -> None:
     in_office(redis_url, scenario, *models, budgets=[budget(day="0.001")])
 
 
+@pytest.mark.parametrize(("regions", "model", "served"), [(("eu",), "cheap", "batch"), ((), "extractive", "live")])
+def test_no_batch_goes_where_the_collection_may_not(
+    redis_url: str, regions: tuple[str, ...], model: str, served: str
+) -> None:
+    """The cheaper model that a budget pays for is not asked where it may run outside the collection's regions."""
+
+    async def scenario(office: Office) -> None:
+        _, results = await office.answered(ask(CATS, model="dear"))
+        answer = results["q0"].answer
+        assert answer
+        assert (answer.route.model, results["q0"].served) == (model, served)
+        assert office.batches_made() == (served == "batch")
+        assert await office.held() == 0
+
+    models = Model("cheap", price=CHEAP, regions=regions), Model("dear", tier="complex", regions=("eu",))
+    in_office(redis_url, scenario, *models, budgets=[budget(day="0.001")], regions=("eu",))
+
+
+@pytest.mark.parametrize(("dialect", "deleted"), [("openai", 2), ("anthropic", 1)])
+def test_what_was_read_is_deleted_at_the_provider(redis_url: str, dialect: str, deleted: int) -> None:
+    """Input and output file, or the batch: once, after the answers are kept; the operator may keep them there."""
+
+    async def scenario(office: Office) -> int:
+        info, results = await office.answered(ask(CATS))
+        assert (info.state, results["q0"].served) == ("done", "batch")
+        assert [part.state for part in await office.desk.store.parts(info.id)] == ["closed"]
+        return office.deleted()
+
+    assert in_office(redis_url, scenario, Model("small", dialect)) == deleted
+    kept = RULES.model_copy(update={"delete_when_read": False})
+    assert in_office(redis_url, scenario, Model("small", dialect), rules=kept) == 0
+
+
+@pytest.mark.parametrize(("fault", "tries"), [("500", 2), ("400", 1)])
+def test_a_deletion_that_fails_is_tried_again_unless_it_is_refused(redis_url: str, fault: str, tries: int) -> None:
+    """The answers are there at once; the batch is closed when the provider has nothing left, or will not delete."""
+
+    async def scenario(office: Office) -> None:
+        batch_id = await office.accept(ask(CATS))
+        (claim,) = await office.desk.store.claim()
+        work = Work(office.desk, claim)
+        while "read" not in [part.state for part in await office.desk.store.parts(batch_id)]:
+            assert not await work.turn()
+        assert (await office.results(batch_id))["q0"].served == "batch"
+        office.stub.plan(Step(fault, model="batches"))
+        await work.run()
+        assert (await office.desk.store.info(batch_id)).state == "done"
+        assert sum(call.method == "DELETE" for call in office.stub.calls) == tries
+
+    in_office(redis_url, scenario, Model("small", "anthropic"))
+
+
 def test_budgets_are_held_at_half_the_price_and_settled_to_the_cent(redis_url: str) -> None:
     """A budget that a live call would not fit pays for the same call in a batch."""
 

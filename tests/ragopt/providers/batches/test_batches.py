@@ -218,3 +218,31 @@ def test_failures_are_classed_as_those_of_live_calls(dialect: str) -> None:
     overloaded, spent, lost = with_batches(dialect, scenario)
     assert (overloaded, spent) == (ProviderOverloaded, QuotaSpent)
     assert issubclass(lost, ProviderUnavailable | IncompleteStream)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_batch_that_was_read_is_forgotten(dialect: str) -> None:
+    """Afterwards its answers cannot be read there, and forgetting it again changes nothing."""
+
+    async def scenario(provider: BatchProvider, _: StubServer) -> None:
+        calls = calls_of(dialect, "")
+        batch_id = await provider.submit(calls, tag="job-0")
+        assert len(await read(provider, batch_id, calls)) == 1
+        await provider.forget(batch_id)
+        with pytest.raises(ProviderRejected):
+            await read(provider, batch_id, calls)
+        await provider.forget(batch_id)
+
+    with_batches(dialect, scenario)
+
+
+def test_a_running_batch_of_anthropic_is_not_forgotten() -> None:
+    """The provider refuses, and the batch goes on."""
+
+    async def scenario(provider: BatchProvider, _: StubServer) -> None:
+        batch_id = await provider.submit(calls_of("anthropic", ""), tag="job-0")
+        with pytest.raises(ProviderRejected):
+            await provider.forget(batch_id)
+        assert (await provider.status(batch_id)).phase == "running"
+
+    with_batches("anthropic", scenario, batch_s=60)
