@@ -113,6 +113,24 @@ def test_upload_is_followed_until_it_is_done(http: Served, browser: Page) -> Non
     browser.wait_for("!document.getElementById('stored').textContent.includes('cats.txt')")
 
 
+def test_readers_of_an_upload_are_stored_and_shown(http: Served, browser: Page) -> None:
+    """What is typed as readers becomes the access list, and the list names it; others are everybody's."""
+    opened(browser, http, "documents")
+    browser.wait_for("document.getElementById('drop') !== null")
+    browser.evaluate(
+        """(() => {
+            document.getElementById("readers").value = "group:hr, user:ann";
+            const files = new DataTransfer();
+            files.items.add(new File(["Salaries are secret."], "pay.txt", { type: "text/plain" }));
+            document.getElementById("files").files = files.files;
+            document.getElementById("files").dispatchEvent(new Event("change"));
+            return true;
+        })()"""
+    )
+    browser.wait_for("document.getElementById('stored').textContent.includes('group:hr, user:ann')")
+    assert browser.evaluate("document.querySelector('#stored thead').textContent").startswith("DocumentReaders")
+
+
 def test_spend_is_shown_by_day_and_technique(http: Served, browser: Page) -> None:
     """The tiles, the days and the tables hold what /stats says."""
     opened(browser, http)

@@ -1,4 +1,4 @@
-// Documents: what is stored, upload with progress, delete.
+// Documents: what is stored and who reads it, upload with progress, release, delete.
 
 import { at, element, say, whole } from "./dom.js";
 import { address, call, read } from "./service.js";
@@ -15,7 +15,10 @@ export async function showDocuments() {
 function build() {
   const input = element("input", { id: "files", type: "file", multiple: true, class: "hidden", accept: ".pdf,.docx,.html,.htm,.md,.txt", onchange: () => upload([...input.files]) });
   const pick = element("label", { for: "files", class: "go" }, "Choose files");
-  const drop = element("div", { id: "drop" }, element("p", {}, "Drop PDF, DOCX, HTML, Markdown or text files here."), input, pick);
+  const readers = element("input", { id: "readers", type: "text", placeholder: "everybody", "aria-describedby": "readers-help", spellcheck: false });
+  const drop = element("div", { id: "drop" },
+    element("p", {}, "Drop PDF, DOCX, HTML, Markdown or text files here."), input, pick,
+    element("p", {}, element("label", { for: "readers" }, "Readers "), readers, element("span", { id: "readers-help", class: "muted" }, " such as group:hr, user:ann")));
   for (const name of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();
@@ -33,7 +36,7 @@ function build() {
 async function list() {
   try {
     const { documents } = await read(address("/documents", { collection: collection() }));
-    at("stored").replaceChildren(head("Document", "Version", "Chunks", "Tokens", ""), element("tbody", {}, ...documents.map(row)));
+    at("stored").replaceChildren(head("Document", "Readers", "Version", "Chunks", "Tokens", ""), element("tbody", {}, ...documents.map(row)));
     say(documents.length ? `${whole(documents.length)} documents in ${collection()}` : `${collection()} is empty.`);
   } catch (error) {
     at("stored").replaceChildren();
@@ -47,16 +50,31 @@ function head(...names) {
 
 function row(document) {
   const title = document.title && document.title !== document.id ? element("span", { class: "muted" }, ` ${document.title}`) : null;
+  const held = document.quarantined ? element("span", { class: "held" }, "quarantined") : null;
+  const release = document.quarantined ? element("button", { type: "button", class: "quiet", "aria-label": `Release ${document.id}`, onclick: () => released(document) }, "Release") : null;
   return element("tr", {},
-    element("th", { scope: "row" }, document.id, title),
+    element("th", { scope: "row" }, document.id, title, held),
+    element("td", {}, readersOf(document.access)),
     ...[document.version, document.chunks, document.tokens].map((value) => element("td", {}, whole(value))),
-    element("td", {}, element("button", { type: "button", class: "quiet", "aria-label": `Delete ${document.id}`, onclick: () => remove(document) }, "Delete")));
+    element("td", {}, release, element("button", { type: "button", class: "quiet", "aria-label": `Delete ${document.id}`, onclick: () => remove(document) }, "Delete")));
+}
+
+function readersOf(access) {
+  if (access === null) return "everybody";
+  return access.length ? access.join(", ") : "keys that read all";
 }
 
 async function remove(document) {
-  if (!confirm(`Delete ${document.id}? No later question will find it.`)) return;
+  if (confirm(`Delete ${document.id}? No later question will find it.`)) await change(document, "", "DELETE");
+}
+
+async function released(document) {
+  if (confirm(`Release ${document.id}? Questions will find it, with the instructions that it was held back for.`)) await change(document, "/release", "POST");
+}
+
+async function change(document, what, method) {
   try {
-    await call(address(`/documents/${encodeURIComponent(document.id)}`, { collection: collection() }), { method: "DELETE" });
+    await call(address(`/documents/${encodeURIComponent(document.id)}${what}`, { collection: collection() }), { method });
     await list();
   } catch (error) {
     say(error.message, true);
@@ -74,6 +92,8 @@ async function upload(files) {
     for (const file of files) body.append("files", file, file.name);
     body.append("collection", collection());
     body.append("wait", "false");
+    const readers = at("readers").value.trim();
+    if (readers) body.append("access", readers);
     const job = await read("/ingest", { method: "POST", body });
     const done = await followed(job, bar, state);
     bar.value = 1;
