@@ -134,7 +134,15 @@ class FakeLibrary:
     def _info(self, document: Document) -> DocumentInfo:
         known = (document.provenance, document.quarantined)
         return DocumentInfo(
-            document.id, 1, document.title, document.metadata, 1, len(document.text.split()), "hash", *known
+            document.id,
+            1,
+            document.title,
+            document.metadata,
+            1,
+            len(document.text.split()),
+            "hash",
+            *known,
+            access=document.access,
         )
 
     def _collection(self, tenant: str, collection: str) -> list[Document]:
