@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from indexes.access import ANYONE, EVERYTHING, FIELD, Access, Reader, keywords_of, named, told_apart
@@ -23,6 +23,7 @@ from indexes.manifest import (
     Manifest,
     PreparedDocument,
     Scope,
+    Staged,
     int_of,
     manifest_point,
     not_replaced,
@@ -39,7 +40,6 @@ from indexes.records import (
     EncodedQuestion,
     Hit,
     IngestResult,
-    IngestStatus,
     LiveChunk,
     Revision,
     SparseVector,
@@ -55,15 +55,6 @@ CommitLock: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 RETIRE_AFTER_S = 30.0
 # Asked for beyond what is kept, so that ties at the edge are all seen.
 TIE_MARGIN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What becomes of a document with the next commit. points: of its new version, () where it gets none."""
-
-    result: IngestResult
-    points: Sequence[Point] = ()
-    replaces: bool = False
 
 
 class Collection:
@@ -159,8 +150,7 @@ class Collection:
     async def document_tokens(self, *, most: int) -> list[int]:
         """Return the tokens of each live document, of `most` of them if they are more, by the hash of their ids."""
         found: list[int] = []
-        points = self._store.scroll(self._scope.live("document", await self.generation(), reader=EVERYTHING))
-        async for point in points:
+        async for point in self._store.scroll(self._scope.live("document", await self.generation(), reader=EVERYTHING)):
             if len(found) == most:
                 break
             found.append(read_info(point).tokens)
@@ -197,8 +187,7 @@ class Collection:
             staged = [await self._staged(prepared, generation, by=by) for prepared in documents]
             # All of them in few writes: each costs a round of its own, whatever its size.
             await self._store.upsert([point for item in staged for point in item.points])
-            if replaced := tuple(item.result.id for item in staged if item.replaces):
-                await self._retire(replaced, generation)
+            await self._retire([item.result.id for item in staged if item.replaces], generation)
             if any(item.points for item in staged):
                 await self._commit(generation + 1, lists=[prepared.document.access for prepared in documents])
             return [item.result for item in staged]
@@ -216,7 +205,7 @@ class Collection:
                 "version": info.version,
             }
             await self._store.upsert([Point(self._scope.tombstone_id(document_id), tombstone)])
-            await self._retire((document_id,), generation)
+            await self._retire([document_id], generation)
             await self._commit(generation + 1)
 
     async def release(self, document_id: str, reader: Reader = ANYONE) -> None:
@@ -316,8 +305,7 @@ class Collection:
 
     async def _points_of(self, info: DocumentInfo) -> list[Point]:
         record = (await self._store.fetch([self._scope.point_id("document", info.id, info.version)]))[0]
-        parts = range(int_of(record.payload, "parts"))
-        ids = [self._scope.point_id("text", info.id, info.version, n) for n in parts]
+        ids = [self._scope.point_id("text", info.id, info.version, n) for n in range(int_of(record.payload, "parts"))]
         ids += [self._scope.point_id("chunk", info.id, info.version, n) for n in range(info.chunks)]
         return await self._store.fetch(ids)
 
@@ -330,8 +318,7 @@ class Collection:
             return Staged(IngestResult(document.id, live.version, "unchanged", live.chunks, live.tokens))
         version = await self._last_version(document.id, live) + 1
         points = version_points(self._scope, prepared, version=version, born=generation + 1)
-        status: IngestStatus = "updated" if live else "created"
-        result = IngestResult(document.id, version, status, chunks, prepared.tokens)
+        result = IngestResult(document.id, version, "updated" if live else "created", chunks, prepared.tokens)
         return Staged(result, points, replaces=live is not None)
 
     async def _last_version(self, document_id: str, live: DocumentInfo | None) -> int:
@@ -340,9 +327,11 @@ class Collection:
         tombstone = await self._store.fetch([self._scope.tombstone_id(document_id)])
         return int_of(tombstone[0].payload, "version") if tombstone else 0
 
-    async def _retire(self, document_ids: tuple[str, ...], generation: int) -> None:
+    async def _retire(self, document_ids: Sequence[str], generation: int) -> None:
+        if not document_ids:
+            return
         where = Where(
-            equal={**self._owned, "document_id": document_ids},
+            equal={**self._owned, "document_id": tuple(document_ids)},
             at_most={"born": generation},
             above={"dead": generation},
         )

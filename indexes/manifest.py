@@ -165,6 +165,15 @@ def read_manifest(point: Point) -> Manifest:
     return Manifest(int_of(payload, "generation"), str_of(payload, "embedder"), layout, lineage, principals)
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What becomes of a document with the next commit. points: of its new version, () where it gets none."""
+
+    result: IngestResult
+    points: Sequence[Point] = ()
+    replaces: bool = False
+
+
 def version_points(scope: Scope, prepared: PreparedDocument, *, version: int, born: int) -> list[Point]:
     """Return every point of one document version: its record, its text in parts, its chunks."""
     document = prepared.document
