@@ -56,7 +56,8 @@ def bench_overhead(texts: BenchTexts) -> Report:
     """Return our own milliseconds per `/answer` at each concurrency, one worker, on a collection of ten chunks.
 
     Switched on: key check, limits, budgets, ledger, routing with its cascade, citation checks, the response cache,
-    which misses, and savings. Client, service and stub share the machine. Raises: `BenchError`.
+    which misses, and savings. Client, service and stub share the machine. Beside the times: what an answer takes of
+    the processor, all threads of the service together, and its event loop alone. Raises: `BenchError`.
     """
     few = BenchTexts(texts.name, texts.documents_given, texts.questions_given, CHUNKS, texts.seed)
     with stubbed_service() as stubbed:
@@ -85,9 +86,10 @@ async def level(
 ) -> dict[str, Interval]:
     """Return the metrics of one concurrency, over questions that were not asked before."""
     asked = taken(questions, REQUESTS)
-    before_s = stubbed.processor_s()
+    processor_s, loop_s = stubbed.processor_s(), stubbed.loop_s()
     replies = await answered(client, asked, concurrency=concurrency)
-    processor_ms = 1000 * (stubbed.processor_s() - before_s) / len(asked)
+    processor_ms = 1000 * (stubbed.processor_s() - processor_s) / len(asked)
+    loop_ms = 1000 * (stubbed.loop_s() - loop_s) / len(asked)
     calls = await asyncio.to_thread(stubbed.calls)
     missing = [question for question in asked if question not in calls]
     if missing:
@@ -101,7 +103,7 @@ async def level(
         f"{part}@{concurrency}.p50_ms": percentile([getattr(row, f"{part}_ms") for row in rows], 50, seed=seed)
         for part in ("stub", "retrieval")
     }
-    metrics[f"processor@{concurrency}.ms"] = exact(processor_ms)
+    metrics |= {f"processor@{concurrency}.ms": exact(processor_ms), f"loop@{concurrency}.ms": exact(loop_ms)}
     return metrics | (stage_metrics(rows, seed=seed) if concurrency == 1 else {})
 
 

@@ -76,9 +76,18 @@ class Stubbed:
 
     def processor_s(self) -> float:
         """Return the processor time that the service has used, all threads, in seconds."""
-        fields = Path(f"/proc/{self.service.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        # Source: proc(5): utime and stime, in ticks of 1/100 s, are the 14th and 15th field.
-        return (int(fields[11]) + int(fields[12])) / 100
+        return used_s(Path(f"/proc/{self.service.pid}/stat"))
+
+    def loop_s(self) -> float:
+        """Return what of it the event loop has used, which runs in the main thread, in seconds."""
+        return used_s(Path(f"/proc/{self.service.pid}/task/{self.service.pid}/stat"))
+
+
+def used_s(stat: Path) -> float:
+    """Return the processor time of a process or a thread in seconds, given its file `stat`."""
+    fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
+    # Source: proc(5): utime and stime, in ticks of 1/100 s, are the 14th and 15th field.
+    return (int(fields[11]) + int(fields[12])) / 100
 
 
 @contextmanager

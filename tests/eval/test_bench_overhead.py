@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from eval.bench_overhead import Answered, stage_metrics
-from eval.bench_stubbed import StubCall, question_in
+from eval.bench_stubbed import StubCall, question_in, used_s
 from eval.bench_ttft import provider_ms, shares
 
 CALLS = (StubCall("q", 1.0, 4.0), StubCall("q", 2.0, 6.0))
@@ -32,6 +34,13 @@ def test_the_provider_s_share_ends_with_its_first_byte() -> None:
     metrics = shares([(10.0, CALLS), (12.0, CALLS)], seed=0)
     assert metrics["ttft.provider.p50_ms"].value == 6.0
     assert metrics["ttft.ours.p50_ms"].value == 5.0
+
+
+def test_processor_time_is_what_the_system_counts(tmp_path: Path) -> None:
+    """Ticks of a hundredth of a second in the fields behind the name, whatever stands in that."""
+    stat = tmp_path / "stat"
+    stat.write_text("77 (a) b) S 1 77 77 0 -1 4194560 10 0 0 0 250 50 0 0 20 0 9 0 100", encoding="ascii")
+    assert used_s(stat) == 3.0
 
 
 @pytest.mark.parametrize(
