@@ -154,11 +154,12 @@ async def filled(world: World, questions: Sequence[str]) -> None:
 
 
 async def keep(world: World, text: str, answer: Answer) -> None:
-    """Keep an answer as the answer to a question."""
+    """Keep an answer as the answer to a question, and return once it is kept."""
     context = replace(answer.context, question=text, standalone_question=text)
     prompt = world.pipeline.prompt(context, NO_HISTORY, instructions="", examples="")
     prepared = Prepared(question_of(text), context, prompt, await world.encoder.encode_question(text), keeps=True)
     await world.cache.put(prepared, replace(answer, context=context))
+    await world.cache.keeping.idle()
 
 
 def question_of(text: str, *, cache: CacheMode = "on") -> Question:

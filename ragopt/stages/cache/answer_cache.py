@@ -22,6 +22,7 @@ from ragopt.stages.cache.entries import Place, RedisEntries
 from ragopt.stages.cache.entry import Entry
 from ragopt.stages.cache.freshness import Sources, Standing, rests_on_nothing_newer, standing
 from ragopt.stages.cache.guard import Allowance, Skipped
+from ragopt.stages.cache.keeping import Keeping
 from ragopt.stages.cache.key import EntryKey, Keys
 from ragopt.stages.cache.learning import Learning
 from ragopt.stages.cache.protocol import Acceptance
@@ -29,8 +30,7 @@ from ragopt.stages.cache.similar import Candidate, SimilarQuestions
 from ragopt.state.labels import Label
 from ragopt.telemetry import Trace
 
-# Of what a request may wait for Redis in all: before the answer, and after it, where keeping it goes on without it.
-LOOK_SHARE, PUT_SHARE = 0.8, 0.2
+# Nobody waits for an answer to be kept.
 KEPT_WITHIN_S = 1.0
 
 
@@ -66,7 +66,8 @@ class ResponseCache:
     """Answers by everything that decides them; satisfies `ragopt.ports.AnswerCache`.
 
     similar: None where only the same words are served. shadow_share: of what could be served to other words, the
-    share that is answered freshly instead, to compare. drawn: random numbers in [0, 1) for that.
+    share that is answered freshly instead, to compare. drawn: random numbers in [0, 1) for that. keeping: answers on
+    their way into the cache.
     """
 
     keys: Keys
@@ -77,7 +78,7 @@ class ResponseCache:
     shadow_share: float = 0.02
     drawn: Callable[[], float] = random.random
     learning: Learning = field(default_factory=Learning)
-    keeping: set[asyncio.Task[None]] = field(default_factory=set)
+    keeping: Keeping = field(default_factory=Keeping)
 
     def entry(self, question: Question, standalone: str) -> str:
         """Return the id of the entry that an answer to this question has."""
@@ -86,8 +87,12 @@ class ResponseCache:
     async def look(
         self, question: Question, standalone: str, *, encoding: Awaitable[EncodedQuestion], trace: Trace
     ) -> Looked:
-        """Return what there is for the question; an exact hit does not wait for `encoding`."""
-        asked = self._asked(question, standalone, share=LOOK_SHARE)
+        """Return what there is for the question; an exact hit does not wait for `encoding`.
+
+        An answer to it that this process is just keeping is waited for: who asks again gets it.
+        """
+        asked = self._asked(question, standalone, self.entries.guard.allowance())
+        await self.keeping.written(asked.key.id, allowance=asked.allowance)
         with optional(trace):
             now, entry = await asyncio.gather(
                 self.sources.revision(question.tenant, question.collection),
@@ -108,7 +113,7 @@ class ResponseCache:
         """
         answer = doubtful.answer
         place = Place(question.tenant, question.collection, answer.cache.entry)
-        allowance = self.entries.guard.allowance(share=LOOK_SHARE)
+        allowance = self.entries.guard.allowance()
         with optional(trace):
             if not await rests_on_nothing_newer(self.sources, question, answer.context, context):
                 await self._forget(place, stamp=doubtful.stamp, allowance=allowance)
@@ -121,22 +126,21 @@ class ResponseCache:
     async def put(self, prepared: Prepared, answer: Answer) -> None:
         """Keep a fresh answer if it is worth keeping and its passages are live, and learn from it.
 
-        What is learned is learned beside the request, and what takes long to keep is kept beside it.
+        Both beside the request: it waits for neither.
         """
         question = prepared.question
-        asked = self._asked(question, prepared.context.standalone_question, share=PUT_SHARE)
+        asked = self._asked(question, prepared.context.standalone_question, Allowance(KEPT_WITHIN_S))
         self._learn(asked, prepared, answer)
         if question.cache in ("on", "write_only") and is_worth_keeping(answer):
-            task = asyncio.create_task(self._keep(replace(asked, allowance=Allowance(KEPT_WITHIN_S)), prepared, answer))
-            self.keeping.add(task)
-            task.add_done_callback(self.keeping.discard)
-            await asyncio.wait({task}, timeout=asked.allowance.left_s)
+            self.keeping.start(asked.key.id, self._keep(asked, prepared, answer))
 
     async def clear(self, tenant: str, collection: str | None = None) -> int:
         """Forget what a tenant was answered, in one collection if it is given; return how many answers that were.
 
+        What was answered before is among them: what this process is just keeping is waited for, a second at most.
         Raises: `StateUnavailable`, `StoreUnavailable`.
         """
+        await self.keeping.idle()
         places = await self.entries.clear(tenant, collection)
         if self.similar is not None:
             await self.similar.index.clear(tenant, collection)
@@ -147,6 +151,7 @@ class ResponseCache:
 
         Only what is called bad teaches: praise could loosen what the operator has bounded.
         """
+        await self.keeping.written(entry, allowance=Allowance(KEPT_WITHIN_S))
         with suppress(Skipped, IndexingError):
             await self._forget(Place(tenant, collection, entry), stamp="", allowance=self.entries.guard.allowance())
         if self.similar is not None and score is not None:
@@ -155,12 +160,11 @@ class ResponseCache:
     async def close(self) -> None:
         """End what runs in the background; the clients are the caller's to close, afterwards."""
         await self.learning.close()
-        await asyncio.gather(*self.keeping, return_exceptions=True)  # a second at most
+        await self.keeping.idle()  # a second at most
         if self.similar is not None:
             await self.similar.close()
 
-    def _asked(self, question: Question, standalone: str, *, share: float) -> Asked:
-        allowance = self.entries.guard.allowance(share=share)
+    def _asked(self, question: Question, standalone: str, allowance: Allowance) -> Asked:
         return Asked(question, standalone, self.keys.of(question, standalone), allowance)
 
     async def _similar(self, asked: Asked, *, encoding: Awaitable[EncodedQuestion], now: Revision) -> Looked:

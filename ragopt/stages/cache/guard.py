@@ -49,9 +49,9 @@ class Guard:
         self._late = 0
         self._abandoned: set[asyncio.Task[Any]] = set()
 
-    def allowance(self, *, share: float = 1.0) -> Allowance:
-        """Return what a request may wait, or a share of it."""
-        return Allowance(share * self._timeout_s)
+    def allowance(self) -> Allowance:
+        """Return what a request may wait."""
+        return Allowance(self._timeout_s)
 
     @property
     def usable(self) -> bool:

@@ -110,8 +110,9 @@ async def hit(cache: ResponseCache, question: Question = QUESTION, standalone: s
 async def keep(
     cache: ResponseCache, question: Question = QUESTION, standalone: str = "What is oil?", answer: Answer = ANSWER
 ) -> None:
-    """Put the answer as the pipeline does."""
+    """Put the answer as the pipeline does, and return once it is kept."""
     await cache.put(prepared_for(question, standalone, answer), answer)
+    await cache.keeping.idle()
 
 
 def prepared_for(question: Question, standalone: str, answer: Answer = ANSWER) -> Prepared:
