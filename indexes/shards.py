@@ -3,7 +3,7 @@
 `<folder>/<digest of the name>/` holds `name` (the store's name) and the shard, in a folder whose name
 is a number. The highest number is the shard; lower ones, and names that end in `.tmp`, are what a
 process that died has left. `<folder>/empty-<kind>/` is an empty shard to copy. A rename is every
-commit. Everything here blocks: call it in a thread.
+commit. Everything here but `held` blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -132,6 +132,23 @@ class ShardPool(Generic[EngineShard]):
                 self._discard_if_replaced(shard)
                 self._close_surplus()
                 self._changed.notify_all()
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[OpenShard[EngineShard] | None]:
+        """Yield the shard if it is open and nobody is at the pool, else None; it never waits.
+
+        Nobody opens, closes or replaces a shard before the end of the block, which must be short.
+        """
+        if not self._changed.acquire(blocking=False):
+            yield None
+            return
+        try:
+            shard = None if self._closed else self._open.get(name)
+            if shard is not None:
+                self._open.move_to_end(name)
+            yield shard
+        finally:
+            self._changed.release()
 
     def adopt(self, name: str, plan: Compaction[EngineShard]) -> bool:
         """Put the copy at `plan.target` in the place of the shard it was made from; return whether that still was so.
