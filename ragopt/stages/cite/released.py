@@ -24,6 +24,8 @@ ADDRESS = re.compile(
     re.IGNORECASE,
 )
 TRAILING = ".,;:!?*_…"
+# Every address, link, definition and tag holds one of these: nothing else is looked at.
+LIVE = re.compile(r"[:<]|//|\]\(|www\.", re.IGNORECASE)
 # Markdown's links and images, whole or from where a sentence was cut; and definitions of links to refer to.
 WHOLE = re.compile(r"(?P<image>!?)\[(?P<text>[^\[\]]*)\]\(\s*<?(?P<to>[^\s)>]*)>?[^)\n]*\)")
 OPEN = re.compile(r"\]\(\s*<?(?P<to>[^\s)>]*)>?[^)\n]*\)?")
@@ -44,7 +46,8 @@ class ReleaseGuard:
 
     def __init__(self, prepared: Prepared) -> None:
         self._key = key_in(prepared.prompt)
-        self._known = {passage.n: set(addresses(passage.text)) for passage in prepared.context.passages}
+        self._texts = {passage.n: passage.text for passage in prepared.context.passages}
+        self._known: dict[int, frozenset[str]] = {}
         self.removed = 0
         self.leaked = 0
 
@@ -53,8 +56,10 @@ class ReleaseGuard:
 
         In code the addresses alone are replaced: nothing there is live.
         """
+        if not LIVE.search(text):
+            return text
         cited = [n for marker in markers(text) for n in numbers(marker) if n in passages]
-        known = set().union(*(self._known.get(n, set()) for n in cited or passages))
+        known = frozenset[str]().union(*(self._addresses_of(n) for n in cited or passages))
         shown = text if code else self._without_markup(text, known)
         return ADDRESS.sub(lambda found: self._address(found, known), shown)
 
@@ -63,6 +68,12 @@ class ReleaseGuard:
         found = (bool(self._key) and holds(text, self._key)) or repeats_rules(text)
         self.leaked += found
         return found
+
+    def _addresses_of(self, n: int) -> frozenset[str]:
+        """Return the addresses of a passage, looked for when a sentence first has one: that takes a millisecond."""
+        if n not in self._known:
+            self._known[n] = frozenset(addresses(self._texts.get(n, "")))
+        return self._known[n]
 
     def _without_markup(self, text: str, known: Collection[str]) -> str:
         """Return the text without tags that load something, its links and images to elsewhere as their words."""
