@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 import uuid
@@ -17,7 +16,7 @@ from ragopt.money.ledger import LedgerRow, nano_above, payer_of
 from ragopt.money.prices import BATCH_FACTOR, FREE_PROVIDERS, Prices, priced, tokenizer_margin
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.protocol import CompletionRequest
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.usage import counted_tokens
 from ragopt.settings.money import BudgetSettings
 from ragopt.state.budgets import Budgets, Hold, Standing
 from ragopt.state.ledger import Ledger
@@ -153,7 +152,8 @@ class BudgetMeter:
     async def _most_usd(
         self, windows: Sequence[BudgetWindow], deployment: Deployment, request: CompletionRequest
     ) -> Decimal:
-        most_usd = await asyncio.to_thread(most_usd_of, deployment, request, prices=self._prices)
+        counted = await counted_tokens(request.prompt)
+        most_usd = most_usd_of(deployment, counted, output_tokens=request.max_output_tokens, prices=self._prices)
         if most_usd is None:
             raise PriceUnknown(
                 f"{deployment.name}: no price is known, so it is not called under a USD budget",
@@ -182,14 +182,12 @@ class BudgetReservation:
         self.meter.released(self)
 
 
-def most_usd_of(deployment: Deployment, request: CompletionRequest, *, prices: Prices) -> Decimal | None:
-    """Return what the call may cost at most in USD, None where no price is known; counts tokens, so in a thread.
+def most_usd_of(deployment: Deployment, counted: int, *, output_tokens: int, prices: Prices) -> Decimal | None:
+    """Return what a call may cost at most in USD, None where no price is known.
 
-    The whole prompt at the dearest input price it can get, and as much output as the request allows.
+    counted: the tokens of the prompt, all of them at the dearest input price they can get. output_tokens: at most.
     """
-    counted = estimated_usage(request.prompt, "").input_tokens
-    tokens = math.ceil(counted * tokenizer_margin(deployment))
-    out = request.max_output_tokens
+    tokens, out = math.ceil(counted * tokenizer_margin(deployment)), output_tokens
     shapes = (Usage(input_tokens=tokens, output_tokens=out), Usage(cache_write_tokens=tokens, output_tokens=out))
     costs = [prices.cost(priced(deployment), usage) for usage in shapes]
     known = [cost for cost in costs if cost is not None]

@@ -35,7 +35,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.health import Breaker, BreakerRules, Bulkhead, Clock, Verdict
 from ragopt.providers.meter import Meter, Reservation
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.usage import counted_tokens, estimated_usage
 
 LOGGER = logging.getLogger("ragopt.providers")
 # Settling may write to Redis and read the price table for the first time; a cancelled call waits for it no longer.
@@ -151,8 +151,7 @@ class Call:
         return ModelPaused(f"{self.deployment.name} was not asked: {why}", retry_after_s=retry_after_s)
 
     async def _most_tokens(self) -> int:
-        estimated = await asyncio.to_thread(estimated_usage, self.request.prompt, "")
-        return estimated.input_tokens + self.request.max_output_tokens
+        return await counted_tokens(self.request.prompt) + self.request.max_output_tokens
 
     async def _answer(self) -> AsyncGenerator[ProviderEvent, None]:
         timeout_s = min(self.deployment.timeout_s, self.left_s)

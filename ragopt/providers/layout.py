@@ -88,6 +88,11 @@ class Prompt:
             found[segment.part] = found.get(segment.part, 0) + count(segment.text)
         return found
 
+    @property
+    def chars(self) -> int:
+        """Return how many characters its segments have."""
+        return sum(len(segment.text) for segment in self.segments)
+
     def breakpoints(self) -> list[int]:
         """Return the places after which a cache breakpoint may stand, ascending."""
         return [at for at, segment in enumerate(self.segments) if segment.breakpoint]

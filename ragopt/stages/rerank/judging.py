@@ -14,7 +14,7 @@ from ragopt.domain import QueryKnobs
 from ragopt.errors import ProviderError
 from ragopt.ports import CountTokens
 from ragopt.results import RankedHit, Retrieved
-from ragopt.stages.rerank.late_interaction import late_interaction, standardised
+from ragopt.stages.rerank.late_interaction import compared, standardised
 from ragopt.telemetry import Trace
 
 Stopped: TypeAlias = Literal["all", "settled", "deadline", "failed"]
@@ -105,7 +105,7 @@ class CrossEncoderReranker:
     ) -> Sequence[RankedHit]:
         """Return every hit once, best first: those that were judged, then the others, see `weighed` and `exchanged`."""
         ends = self._clock() + knobs.rerank_deadline_ms / 1000
-        ranked = await asyncio.to_thread(late_interaction, retrieved)
+        ranked = await compared(retrieved)
         candidates = ranked[: knobs.rerank_depth]
         judgement = Judgement()
         try:

@@ -20,7 +20,7 @@ from ragopt.errors import BudgetSpent, BudgetUnreachable, PriceUnknown
 from ragopt.money.budgets import windows_for
 from ragopt.money.meter import GRACE_S, BudgetMeter, most_usd_of
 from ragopt.money.prices import Prices
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.usage import prompt_tokens
 from ragopt.settings.money import BudgetSettings
 from ragopt.state.budgets import Budgets, Standing
 from ragopt.state.ledger import Ledger
@@ -31,7 +31,8 @@ from tests.ragopt.money.questions import REQUEST, USED, budget, deployment, ques
 from tests.ragopt.state.scenarios import Clock, with_redis
 
 VOUCHED = frozenset({"user", "team", "feature"})
-MOST = most_usd_of(deployment(), REQUEST, prices=Prices()) or Decimal(0)
+COUNTED, OUT = prompt_tokens(REQUEST.prompt), REQUEST.max_output_tokens
+MOST = most_usd_of(deployment(), COUNTED, output_tokens=OUT, prices=Prices()) or Decimal(0)
 
 
 class Books:
@@ -268,9 +269,9 @@ def test_a_budget_that_refuses_is_seen_before_any_work(redis_url: str) -> None:
 
 def test_another_tokenizer_holds_more() -> None:
     """A call of Anthropic's dialect holds half as much again for its prompt, at the price of a cache write."""
-    counted = estimated_usage(REQUEST.prompt, "").input_tokens
-    own = most_usd_of(deployment(model="gpt-4o-mini", price=None), REQUEST, prices=Prices())
-    assert own == math.ceil(counted * Decimal("1.01")) * Decimal("0.00000015") + Decimal("0.00006")
+    small = deployment(model="gpt-4o-mini", price=None)
+    own = most_usd_of(small, COUNTED, output_tokens=OUT, prices=Prices())
+    assert own == math.ceil(COUNTED * Decimal("1.01")) * Decimal("0.00000015") + Decimal("0.00006")
     claude = deployment(provider="anthropic", model="claude-haiku-4-5", price=None)
-    other = most_usd_of(claude, REQUEST, prices=Prices())
-    assert other == math.ceil(counted * Decimal("1.5")) * Decimal("0.00000125") + Decimal("0.0005")
+    other = most_usd_of(claude, COUNTED, output_tokens=OUT, prices=Prices())
+    assert other == math.ceil(COUNTED * Decimal("1.5")) * Decimal("0.00000125") + Decimal("0.0005")
