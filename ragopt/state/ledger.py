@@ -25,6 +25,8 @@ SEEN_TTL_S, SEEN_BATCH_TTL_S = 7_200, 3 * 86_400
 SEEN_RATING_TTL_S = 8 * 86_400
 # Names are the callers' choice: beyond this many sums a day, new names are added up under "".
 MAX_SUMS = 20_000
+# How long a reader waits for what is being written; a Redis that is down does not take longer to say so.
+ON_ITS_WAY_S = 0.5
 ROWS = redis_key("ledger")
 
 # KEYS: the row's mark, the stream, the day's sums. ARGV: the row or "", most rows, seconds the mark lives, seconds
@@ -57,7 +59,10 @@ class DaySums:
 
 
 class Ledger:
-    """Rows and sums; writing never fails and never waits, reading raises `StateUnavailable`."""
+    """Rows and sums; writing never fails and never waits, reading raises `StateUnavailable`.
+
+    Who reads sees what this process has written before.
+    """
 
     def __init__(self, redis: Redis, outbox: Outbox, *, max_rows: int = MAX_ROWS, max_sums: int = MAX_SUMS) -> None:
         self._redis = redis
@@ -86,6 +91,7 @@ class Ledger:
 
     async def days(self, tenant: str, days: Sequence[date]) -> list[DaySums]:
         """Return the tenant's sums of these days, in their order. Raises: `StateUnavailable`."""
+        await self._outbox.flush(within_s=ON_ITS_WAY_S)
         with redis_errors():
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for day in days:
@@ -95,6 +101,7 @@ class Ledger:
 
     async def rows(self, *, limit: int = 1_000) -> list[Mapping[str, object]]:
         """Return the newest rows of every tenant, newest first. Raises: `StateUnavailable`."""
+        await self._outbox.flush(within_s=ON_ITS_WAY_S)
         with redis_errors():
             stored = await self._redis.xrevrange(ROWS, count=limit) or []
         return [json.loads(fields[b"row"]) for _, fields in stored if fields]
@@ -106,6 +113,7 @@ class Ledger:
         """
         found: list[Mapping[str, object]] = []
         after = str(int(since * 1_000))
+        await self._outbox.flush(within_s=ON_ITS_WAY_S)
         with redis_errors():
             oldest = await self._redis.xrange(ROWS, count=1) or []
             while page := await self._redis.xrange(ROWS, min=after, count=PAGE) or []:
