@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
 from ragopt.checks import CheckedClaim
 from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Route, Savings, Usage
 from ragopt.telemetry import StageSpan, Trace
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Json = dict[str, object]
+
+
+def flat(record: DataclassInstance) -> Json:
+    """Return the fields of a record that holds no other records, by name."""
+    return {item.name: getattr(record, item.name) for item in fields(record)}
 
 
 def context_json(context: Context) -> Json:
@@ -43,17 +52,17 @@ def passage_json(passage: Passage) -> Json:
 
 def citation_json(citation: Citation) -> Json:
     """Return one citation."""
-    return asdict(citation)
+    return flat(citation)
 
 
 def claim_json(claim: CheckedClaim) -> Json:
     """Return one checked claim."""
-    return {**asdict(claim), "cited": list(claim.cited)}
+    return {**flat(claim), "cited": list(claim.cited)}
 
 
 def route_json(route: Route) -> Json:
     """Return the route with its attempts in order."""
-    return {**asdict(route), "attempts": [asdict(attempt) for attempt in route.attempts]}
+    return {**flat(route), "attempts": [flat(attempt) for attempt in route.attempts]}
 
 
 def usage_json(usage: Usage) -> Json:
@@ -93,7 +102,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "partial": answer.partial,
         "citations": [citation_json(citation) for citation in answer.citations],
         "claims": [claim_json(claim) for claim in answer.claims],
-        "checks": asdict(answer.checks),
+        "checks": flat(answer.checks),
         "context": context_json(answer.context),
         "route": route_json(answer.route),
         "cache": cache_json(answer.cache),

@@ -95,11 +95,15 @@ class AnthropicProvider:
         return key_text(self._api_key, base_url=self._base_url, variable="ANTHROPIC_API_KEY")
 
     def _connect(self) -> AsyncAnthropic:
-        from anthropic import AsyncAnthropic
+        from anthropic import AsyncAnthropic, DefaultAioHttpClient
 
         # The SDK would read key and address from the environment where they are left out.
         return AsyncAnthropic(
-            api_key=self._key(), base_url=address(self._base_url), max_retries=0, open_telemetry=False
+            api_key=self._key(),
+            base_url=address(self._base_url),
+            max_retries=0,
+            open_telemetry=False,
+            http_client=DefaultAioHttpClient(),
         )
 
 

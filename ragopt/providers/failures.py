@@ -105,7 +105,7 @@ def translate(error: Exception, *, provider: str, streaming: bool = False) -> Pr
     """
     if isinstance(error, ProviderError):
         return error
-    names = [cls.__name__ for cls in type(error).__mro__]
+    names = class_names(error)
     lost = LOST_CONNECTIONS.intersection(names) and not TIMEOUTS.intersection(names)
     cut = bool(lost) if streaming else is_cut_json(error)
     kind = IncompleteStream if cut else kind_of(error, names)
@@ -116,6 +116,19 @@ def translate(error: Exception, *, provider: str, streaming: bool = False) -> Pr
         retry_after_s=retry_after_s(headers) if kind.retryable else None,
         request_id=headers.get("x-request-id") or headers.get("request-id") or "",
     )
+
+
+def class_names(error: Exception) -> list[str]:
+    """Return the names on the error's chain of classes, those of timeouts left out where a connection was lost.
+
+    The SDKs' transport over aiohttp says that connecting took too long where a server hung up.
+    """
+    names = [cls.__name__ for cls in type(error).__mro__]
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    lost = any(cls.__name__ == "ClientConnectionError" for cls in type(root).__mro__)
+    return [name for name in names if name not in TIMEOUTS] if lost and not isinstance(root, TimeoutError) else names
 
 
 def told_failure(body: object, *, status: int, provider: str) -> ProviderError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -11,11 +12,18 @@ from redis.exceptions import RedisError
 
 from ragopt.errors import StateUnavailable
 
+# Source: RFC 3986, 2.3, unreserved characters.
+PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+
 
 def redis_key(kind: str, *parts: str) -> str:
     """Return `ragopt:<kind>:<part>:…`; parts are percent-encoded, so two lists of parts never share a key."""
-    encoded = (quote(part, safe="", errors="surrogatepass") for part in parts)
-    return ":".join(("ragopt", kind, *encoded))
+    return ":".join(("ragopt", kind, *map(encoded, parts)))
+
+
+def encoded(part: str) -> str:
+    """Return a part percent-encoded; what needs none, such as most ids, as it is."""
+    return part if PLAIN.fullmatch(part) else quote(part, safe="", errors="surrogatepass")
 
 
 @contextmanager

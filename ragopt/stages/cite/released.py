@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 from ragopt.domain import Passage
 from ragopt.injection.readings import readings
@@ -119,8 +120,14 @@ def addresses(text: str) -> Iterator[str]:
 def holds(text: str, secret: str) -> bool:
     """Return whether a text holds a secret, plainly or in one of the ways that a reader can undo."""
     wanted = squeezed(secret)
-    found = [squeezed(reading) for reading in (text, *readings(text))]
+    found = [squeezed(reading) for reading in (text, *readings_of(text))]
     return bool(wanted) and any(wanted in reading or wanted in reading[::-1] for reading in found)
+
+
+@lru_cache(maxsize=64)
+def readings_of(text: str) -> tuple[str, ...]:
+    """Return `readings(text)`: a sentence is looked at for the key and for the rules, before its release and at it."""
+    return readings(text)
 
 
 def squeezed(text: str) -> str:
@@ -130,7 +137,7 @@ def squeezed(text: str) -> str:
 
 def repeats_rules(text: str) -> bool:
     """Return whether eight words in a row are those of our rules; the abstention, which they quote, is not."""
-    return any(run in RULES for reading in (text, *readings(text)) for run in runs(reading))
+    return any(run in RULES for reading in (text, *readings_of(text)) for run in runs(reading))
 
 
 def runs(text: str) -> Iterator[tuple[str, ...]]:
