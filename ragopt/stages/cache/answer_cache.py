@@ -173,7 +173,12 @@ class ResponseCache:
         if self.similar is None or level is None:
             return Looked()
         candidates = await self.similar.candidates(
-            asked.key, asked.standalone, encoding=encoding, entries=self.entries, allowance=asked.allowance
+            asked.key,
+            asked.standalone,
+            encoding=encoding,
+            entries=self.entries,
+            allowance=asked.allowance,
+            enough=level.accepts,
         )
         for candidate in candidates:
             found = await self._candidate(asked, candidate, now=now)

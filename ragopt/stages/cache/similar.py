@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from indexes.errors import ModelUnavailable, StoreUnavailable
@@ -62,10 +62,13 @@ class SimilarQuestions:
         encoding: Awaitable[EncodedQuestion],
         entries: RedisEntries,
         allowance: Allowance,
+        enough: Callable[[float], bool] | None = None,
     ) -> Sequence[Candidate]:
         """Return the kept questions near `asked`, the surest first. allowance: what Redis may take.
 
-        What the index holds of entries that are gone is removed. Raises: `Skipped`.
+        enough: whether a score is such that none surer is looked for. Then the nearest question is judged first and
+        alone, which takes a third of the time of four: it is the one in most cases. What the index holds of entries
+        that are gone is removed. Raises: `Skipped`.
         """
         encoded = await encoding
         nearest = self.index.nearest(key, encoded.dense, limit=CANDIDATES, at_least=LEAST_SIMILARITY)
@@ -80,9 +83,11 @@ class SimilarQuestions:
         ]
         gone = [item.place for item, text in zip(near, questions, strict=True) if text is None]
         texts = [text for _, text in known]
-        scores = await self.guard.run(self._scores(asked, texts, gone=gone), self.guard.allowance())
+        scores = await self.guard.run(self._scores(asked, texts, gone=gone, enough=enough), self.guard.allowance())
         found = [
-            Candidate(item.place, item.similarity, float(score)) for (item, _), score in zip(known, scores, strict=True)
+            # Nothing is known of those beyond the one that was enough.
+            Candidate(item.place, item.similarity, float(score))
+            for (item, _), score in zip(known, scores, strict=False)
         ]
         return sorted(found, key=lambda item: -item.score)
 
@@ -90,10 +95,18 @@ class SimilarQuestions:
         """Keep the question of an entry, and forget those of entries that had to go. Raises: `Skipped`."""
         await self.guard.run(self._keep(key, encoded, gone=gone), self.guard.allowance())
 
-    async def _scores(self, asked: str, kept: Sequence[str], *, gone: Sequence[Place]) -> Sequence[float]:
+    async def _scores(
+        self, asked: str, kept: Sequence[str], *, gone: Sequence[Place], enough: Callable[[float], bool] | None
+    ) -> Sequence[float]:
+        """Return the scores of kept questions, in order: of the first alone where that is enough."""
         if gone:
             await self.index.remove(gone)
-        return await self.judge.scores(asked, kept) if kept else []
+        first = kept if enough is None else kept[:1]
+        found = await self.judge.scores(asked, first) if first else []
+        others = kept[len(first) :]
+        if enough is None or not others or enough(found[0]):
+            return found
+        return [*found, *await self.judge.scores(asked, others)]
 
     async def _keep(self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place]) -> None:
         await self.index.add(key, encoded.dense)

@@ -123,6 +123,26 @@ def test_other_words_are_served_once_the_collection_is_calibrated(redis_url: str
     in_world(redis_url, tmp_path, scenario)
 
 
+def test_no_other_question_is_judged_once_the_nearest_may_be_served(redis_url: str, tmp_path: Path) -> None:
+    """The verifier is the dearest part of a hit: it sees the others only where the nearest does not do."""
+    other = "what is oil made of now"
+
+    async def scenario(world: World) -> None:
+        await keep(world.cache, standalone=KEPT)
+        await keep(world.cache, standalone=other)
+        await world.cache.learning.idle()
+        await world.calibrated()
+        world.judge.asked.clear()
+        assert await hit(world.cache, standalone=ASKED) is not None
+        assert len(world.judge.asked) == 1
+        world.judge.asked.clear()
+        world.judge.score = 0.4
+        assert await hit(world.cache, standalone=ASKED) is None
+        assert sorted(text for _, text in world.judge.asked) == sorted([KEPT, other])
+
+    in_world(redis_url, tmp_path, scenario)
+
+
 @pytest.mark.parametrize("change", [{"cache_similar": False}, {"cache_max_wrong": 0.001}])
 def test_a_request_may_tighten_it(redis_url: str, tmp_path: Path, change: dict[str, object]) -> None:
     """No other words, or a bound that this collection has not shown."""
