@@ -218,6 +218,7 @@ command prints what a program can read.
 | `python -m eval prompt --data DIR` | what each part of a prompt costs, what of it is used, and what to trim |
 | `python -m eval fit-routing --data DIR --out FILE` | fit the difficulty scorer that ships |
 | `python -m eval citations --data DIR` | measure how well claims are told to be supported, beside labels |
+| `python -m eval harmful --data DIR` | measure what is caught of harmful questions and answers, and refused with it |
 | `python -m eval planted --data DIR` | plant citation faults in answers and count which are caught |
 | `python -m eval fit-support --data DIR --out DIR` | train the judge of claims and fit its calibration |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |

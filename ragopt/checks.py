@@ -27,7 +27,8 @@ class Checks:
 
     policy: of the collection, for claims that nothing supports. judge: names what judged them. dropped: sentences left
     out because nothing supports them. cut: left out beyond `max_sentences`, which is what was asked for; sentences:
-    delivered. corrections: how often a model was asked to mend its answer.
+    delivered. corrections: how often a model was asked to mend its answer. harmful: sentences that give harmful
+    content; withheld: those of them that were left out, which `dropped` counts too.
     """
 
     policy: str = "flag"
@@ -37,3 +38,5 @@ class Checks:
     max_sentences: int | None = None
     sentences: int = 0
     corrections: int = 0
+    harmful: int = 0
+    withheld: int = 0

@@ -10,7 +10,7 @@ RagoptError
 │   ├── UrlRefused            what a URL names, or what came from there, is not allowed
 │   ├── UrlUnreachable        what a URL names did not come
 │   ├── ModelBarred           the collection's text may not go where the model runs
-│   ├── QuestionRefused       the question tries to take over the model
+│   ├── QuestionRefused       the question tries to take over the model, or asks for what harms
 │   └── PayloadTooLarge
 ├── AuthError
 │   ├── MissingKey
@@ -104,7 +104,7 @@ class ModelBarred(InvalidRequest):
 
 
 class QuestionRefused(InvalidRequest):
-    """The question tries to take over the model, and the collection's policy refuses such questions."""
+    """The question tries to take over the model or asks for harm, and the collection's policy refuses that."""
 
     code = "question_refused"
 

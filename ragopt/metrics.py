@@ -13,8 +13,7 @@ from prometheus_client.registry import Collector
 
 from indexes.records import IngestResult
 from ragopt.domain import Answer, Usage
-from ragopt.errors import QuestionRefused
-from ragopt.injection.model import THRESHOLD
+from ragopt.screening.heads import THRESHOLD
 from ragopt.telemetry import ModelCall, RequestSeen, Trace
 
 MOST_NAMES = 100
@@ -78,9 +77,7 @@ class Metrics:
             self._first_text(trace.calls[-1], shares)
         if trace.answer is not None:
             self._answered(trace.answer, trace)
-        score = trace.facts.get("injection")
-        if isinstance(score, float) and score >= THRESHOLD:
-            self._suspected.labels("refused" if seen.outcome == QuestionRefused.code else "noted").inc()
+        self._screened(trace)
         if "rating" in trace.facts:
             self._ratings.labels(trace.facts["rating"]).inc()
 
@@ -91,6 +88,17 @@ class Metrics:
             if result.status in {"created", "updated"}:
                 self._chunks.inc(result.chunks)
                 self._ingested_tokens.inc(result.tokens)
+
+    def _screened(self, trace: Trace) -> None:
+        refused = str(trace.facts.get("refused", ""))
+        score, category = trace.facts.get("injection"), trace.facts.get("harmful_category")
+        if isinstance(score, float) and score >= THRESHOLD:
+            self._suspected.labels("refused" if refused == "injection" else "noted").inc()
+        if category:
+            self._harmful.labels(category, "refused" if refused.startswith("harmful") else "noted").inc()
+        found, withheld = (int(trace.facts.get(name, 0)) for name in ("harmful_sentences", "withheld"))
+        self._harmful_sentences.labels("withheld").inc(withheld)
+        self._harmful_sentences.labels("flagged").inc(found - withheld)
 
     def _called(self, call: ModelCall) -> None:
         self._calls.labels(call.model, call.outcome, call.error).inc()
@@ -148,12 +156,20 @@ class Metrics:
         self._suspected = self._counter(
             "suspected_questions", "questions that look like an attack, by what became of them", ["outcome"]
         )
+        self._harmful = self._counter(
+            "harmful_questions",
+            "questions that ask for harmful content, by what became of them",
+            ["category", "outcome"],
+        )
         self._ratings = self._counter("ratings", "what callers said of answers", ["rating"])
 
     def _add_answers(self) -> None:
         labels = ["model", "tier", "team", "feature"]
         self._answers = self._counter("answers", "answers by the model that gave them", labels)
         self._flaws = self._counter("flawed_answers", "answers that were abstained, partial or unsupported", ["flaw"])
+        self._harmful_sentences = self._counter(
+            "harmful_sentences", "sentences of answers with harmful content, by what became of them", ["outcome"]
+        )
         self._citations = self._counter("citations", "citations by support", ["support"])
         self._cache = self._counter("cache_lookups", "response cache: exact, semantic, miss or bypass", ["outcome"])
         self._context_tokens = self._histogram(

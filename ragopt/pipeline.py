@@ -78,7 +78,7 @@ class Pipeline:
         Raises: `QuestionRefused`, `CollectionNotFound`, `StoreUnavailable`.
         """
         standalone = await self._standalone(question, trace, may_call=False)
-        encoded = await self._encoded(standalone.text, trace)
+        encoded = await self._encoded(standalone, trace)
         context, _ = await self._sent(question, standalone.text, encoded=encoded, trace=trace)
         return context
 
@@ -129,7 +129,7 @@ class Pipeline:
         return await self._first_half(question, await self._standalone(question, trace), trace=trace)
 
     async def _first_half(self, question: Question, standalone: Standalone, *, trace: Trace) -> Answer | Prepared:
-        async with self._encoding(standalone.text, trace) as encoding:
+        async with self._encoding(standalone, trace) as encoding:
             looked = await self._look(question, standalone, encoding=encoding, trace=trace)
             if looked.answer is not None:
                 return named(looked.answer, question)
@@ -206,18 +206,26 @@ class Pipeline:
         )
 
     async def _standalone(self, question: Question, trace: Trace, *, may_call: bool = True) -> Standalone:
-        if self.screen is not None:
-            with trace.stage("screen"):
-                await self.screen(question, trace=trace)
+        """Return the question as it stands alone, screened as it was asked and as it is understood."""
+        asked = await self._screened(question, question.text, trace)
         with trace.stage("rewrite"):
-            return await self.rewrite(question, trace=trace, may_call=may_call)
+            standalone = await self.rewrite(question, trace=trace, may_call=may_call)
+        if standalone.text != question.text:
+            asked = await self._screened(question, standalone.text, trace)
+        return replace(standalone, encoded=asked)
 
-    async def _encoded(self, standalone: str, trace: Trace) -> EncodedQuestion:
+    async def _screened(self, question: Question, text: str, trace: Trace) -> EncodedQuestion | None:
+        if self.screen is None:
+            return None
+        with trace.stage("screen"):
+            return await self.screen(question, text, trace=trace)
+
+    async def _encoded(self, standalone: Standalone, trace: Trace) -> EncodedQuestion:
         with trace.stage("embed"):
-            return await self.embed(standalone)
+            return standalone.encoded or await self.embed(standalone.text)
 
     @asynccontextmanager
-    async def _encoding(self, standalone: str, trace: Trace) -> AsyncIterator[asyncio.Task[EncodedQuestion]]:
+    async def _encoding(self, standalone: Standalone, trace: Trace) -> AsyncIterator[asyncio.Task[EncodedQuestion]]:
         """Encode the question beside the block; given up if nobody has waited for it by then."""
         task = asyncio.create_task(self._encoded(standalone, trace))
         try:

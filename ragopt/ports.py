@@ -16,8 +16,11 @@ from ragopt.telemetry import Trace
 class ScreenQuestion(Protocol):
     """A question before anything is done for it."""
 
-    async def __call__(self, question: Question, *, trace: Trace) -> None:
-        """Return if it may be answered. Raises: `QuestionRefused`."""
+    async def __call__(self, question: Question, text: str, *, trace: Trace) -> EncodedQuestion | None:
+        """Return if the question in these words may be answered, with the vectors of `text` if it took them.
+
+        Raises: `QuestionRefused`.
+        """
 
 
 class Rewrite(Protocol):

@@ -30,12 +30,13 @@ class Standalone:
 
     sure: False where `text` may ask something else than what was meant, or only part of it: an answer to it is
     this conversation's alone, and the response cache neither serves nor keeps it. changed: whether `text` differs
-    from what was asked.
+    from what was asked. encoded: the vectors of `text` where they were made already.
     """
 
     text: str
     sure: bool = True
     changed: bool = False
+    encoded: EncodedQuestion | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

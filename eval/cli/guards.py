@@ -1,4 +1,4 @@
-"""`pii`, `injection` and `fit-injection`: how well what must not get in or out is told from what may."""
+"""`pii`, `injection`, `harmful` and their fits: how well what must not get in or out is told from what may."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ def add_to(commands: Commands) -> None:
     fit.add_argument("--vectors", type=Path, metavar="FILE", help="keeps the embeddings between runs")
     fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the weights")
     fit.set_defaults(command=run_fit_injection)
+    add_harmful(commands)
+
+
+def add_harmful(commands: Commands) -> None:
+    """Add `harmful` and `fit-harmful`."""
+    harmful = add_command(commands, "harmful", "harmful requests and answers caught, and harmless ones refused")
+    harmful.epilog = "example: python -m eval harmful --data path/to/advbench --data shared/data/wildguard_benign"
+    add_sets(harmful)
+    harmful.add_argument("--model", type=Path, metavar="FILE", help="weights in place of those that ship")
+    harmful.add_argument("--by-signs", action="store_true", help="by words alone, as with another embedding model")
+    harmful.set_defaults(command=run_harmful)
+    fit = add_command(commands, "fit-harmful", "fit the detector of harmful content that ships")
+    fit.epilog = "example: python -m eval fit-harmful --data wildguard_benign --data squad_xquad --out harmful.npz"
+    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    fit.add_argument("--vectors", type=Path, metavar="FILE", help="keeps the embeddings between runs")
+    fit.add_argument("--each-category", action="store_true", help="see what weights make of a category never learned")
+    fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the weights")
+    fit.set_defaults(command=run_fit_harmful)
 
 
 def run_pii(arguments: argparse.Namespace) -> int:
@@ -60,5 +78,23 @@ def run_fit_injection(arguments: argparse.Namespace) -> int:
         without=tuple(arguments.without),
         vectors=arguments.vectors,
         seed=arguments.seed,
+    )
+    return show([run(job, arguments.out)], as_lines=arguments.json)
+
+
+def run_harmful(arguments: argparse.Namespace) -> int:
+    """Measure set by set."""
+    from eval.harmful.measure import HarmfulJob, measure
+
+    job = HarmfulJob(arguments.limit, model=arguments.model, by_signs=arguments.by_signs, seed=arguments.seed)
+    return show(measure(arguments.data, job), as_lines=arguments.json)
+
+
+def run_fit_harmful(arguments: argparse.Namespace) -> int:
+    """Fit, write and say how well it does on what was left out."""
+    from eval.harmful.fit import FitHarmfulJob, run
+
+    job = FitHarmfulJob(
+        tuple(arguments.data), vectors=arguments.vectors, each_category=arguments.each_category, seed=arguments.seed
     )
     return show([run(job, arguments.out)], as_lines=arguments.json)

@@ -13,7 +13,7 @@ from eval.datasets import jsonl_file, rows_of
 from eval.injection.disguise import DISGUISES
 from eval.injection.material import ATTACKS, LOOKALIKES, Family, Grammar, read_grammar
 from ragopt.injection.model import Place
-from ragopt.injection.pieces import pieces, windows
+from ragopt.screening.pieces import pieces, windows
 
 LISTED_CHARS = 300
 # How often each template is filled.

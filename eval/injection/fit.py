@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
-from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.errors import EvaluationError
 from eval.injection.examples import (
@@ -23,18 +21,19 @@ from eval.injection.examples import (
     made_examples,
     manual_examples,
 )
-from eval.injection.learning import Flags, Material, learn
-from eval.intervals import Interval, bootstrap, exact
+from eval.intervals import exact
 from eval.report import Report, Segment
 from eval.routing_sets import shipped_vectors, vectors_of
+from eval.screening.folds import digest_of_folder, measured, unseen_odds
+from eval.screening.learning import Material, learn
 from indexes.model import model_files
 from indexes.records import FloatVector
-from ragopt.injection.model import PLACES, Head, Place, document_row, model_to_bytes, question_row
-from ragopt.injection.readings import plain
+from ragopt.injection.model import PLACES, Place, document_row, model_to_bytes
+from ragopt.screening.heads import Head, scaled
+from ragopt.screening.readings import plain
 
 Vectors: TypeAlias = Mapping[str, FloatVector]
 
-FOLDS = 3
 # Of the harmless texts of sets, each judged by weights that did not learn from it, the share above the threshold. Made
 # ones do not count: what is left out of them is a whole template, which no set of real texts is.
 REFUSED: Mapping[Place, float] = {"question": 0.015, "document": 0.01}
@@ -128,7 +127,7 @@ def material_of(examples: Sequence[Example], vectors: Vectors) -> Material:
     """Return the rows of the examples of one place."""
     texts = [plain(item.text) for item in examples]
     rows = [
-        question_row(vectors[text]) if item.place == "question" else document_row(vectors[text], vectors[item.around])
+        scaled(vectors[text]) if item.place == "question" else document_row(vectors[text], vectors[item.around])
         for text, item in zip(texts, examples, strict=True)
     ]
     return Material(
@@ -143,44 +142,9 @@ def material_of(examples: Sequence[Example], vectors: Vectors) -> Material:
 def fitted(material: Material, place: Place, *, seed: int) -> tuple[Head, Segment]:
     """Return the head fitted to all rows, its thresholds and the measurement from rows that were left out."""
     joint, alone = unseen_odds(material, seed=seed)
-    real = ~material.attack & np.array([not source.startswith(MADE) for source in material.sources])
+    real = ~material.positive & np.array([not source.startswith(MADE) for source in material.sources])
     threshold, by_signs = (float(np.quantile(odds[real], 1 - REFUSED[place])) for odds in (joint, alone))
     learned = learn(material, seed=seed)
-    gate = float(np.quantile(alone[material.attack], CLEARED[place]))
+    gate = float(np.quantile(alone[material.positive], CLEARED[place]))
     head = Head(learned.signs, learned.meaning, threshold=threshold, alone=by_signs, gate=gate)
     return head, Segment(len(material.texts), measured(material, joint > threshold, seed=seed))
-
-
-def unseen_odds(material: Material, *, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the log-odds of each row, jointly and of signs alone, by weights that saw none of its group."""
-    fold = np.array([crc32(f"{seed}/{group}".encode()) % FOLDS for group in material.groups])
-    joint, alone = np.zeros(len(fold)), np.zeros(len(fold))
-    for number in range(FOLDS):
-        test: Flags = fold == number
-        signs, meaning = learn(material.part(~test), seed=seed).odds(material.part(test))
-        joint[test], alone[test] = signs + meaning, signs
-    return joint, alone
-
-
-def measured(material: Material, refused: Flags, *, seed: int) -> dict[str, Interval]:
-    """Return the share of the attacks above the threshold, of the harmless texts, and of each source of either."""
-    values = {
-        "caught": refused[material.attack],
-        "benign_refused": refused[~material.attack],
-        **{
-            f"{'caught' if label else 'refused'}.{source}": refused[
-                (material.attack == label) & (np.array(material.sources) == source)
-            ]
-            for source in sorted(set(material.sources))
-            for label in (True, False)
-        },
-    }
-    return {name: bootstrap(found.astype(float).tolist(), seed=seed) for name, found in values.items() if len(found)}
-
-
-def digest_of_folder(folder: Path) -> str:
-    """Return 16 hex digits that change with any JSON lines file of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.jsonl*")):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]

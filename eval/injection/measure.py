@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.injection.disguise import DISGUISES
-from eval.injection.fit import digest_of_folder
 from eval.injection.sets import Case, InjectionSet, Leak, read_injection_set
 from eval.intervals import Interval, exact, share
 from eval.report import Metrics, Report, Segment
+from eval.screening.folds import digest_of_folder
 from indexes.embedding import Embedder
 from ragopt.config import cache_dir
 from ragopt.injection.detector import InjectionDetector

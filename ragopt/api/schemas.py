@@ -201,6 +201,8 @@ class ChecksOut(Wire):
     max_sentences: int | None
     sentences: int
     corrections: int
+    harmful: int
+    withheld: int
 
 
 class AttemptOut(Wire):

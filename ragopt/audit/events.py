@@ -50,7 +50,10 @@ class DocumentUse:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """How an answer came about. unsupported: claims that no source carries; fallbacks: stages that did without."""
+    """How an answer came about. unsupported: claims that no source carries; fallbacks: stages that did without.
+
+    harmful: sentences that were found to be, released or withheld.
+    """
 
     route: str
     tier: str
@@ -61,6 +64,7 @@ class Decisions:
     fallbacks: tuple[str, ...] = ()
     variant: str | None = None
     batch: bool = False
+    harmful: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Text:
 class AuditEvent:
     """One act. at: Unix seconds. subject: the id of what it is about: an answer, a batch, an ingest job, a key.
 
-    count: requests of a batch, lines of a gap, bytes of a torn line.
+    count: requests of a batch, lines of a gap, bytes of a torn line. reason: why a question was refused: `injection`,
+    or `harmful:` and the category.
     """
 
     act: Act
@@ -99,6 +104,7 @@ class AuditEvent:
     decisions: Decisions | None = None
     text: Text | None = None
     count: int | None = None
+    reason: str = ""
     at: float = field(default_factory=time.time)
 
     def without_text(self) -> AuditEvent:
@@ -145,6 +151,7 @@ def answered(
         fallbacks=tuple(fallbacks),
         variant=question.variant or None,
         batch=batch,
+        harmful=answer.checks.harmful,
     )
     return AuditEvent(
         "answer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,9 +10,11 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 
 from indexes.records import Encoded, EncodedQuestion, FloatVector, Span
-from ragopt.injection.model import Head, InjectionModel, document_row, question_row, shipped_model
-from ragopt.injection.pieces import Piece, pieces, windows
-from ragopt.injection.readings import readings
+from ragopt.injection.model import InjectionModel, document_row, shipped_model
+from ragopt.screening.heads import Head
+from ragopt.screening.judging import Encode, Judged, Reading, judged, read
+from ragopt.screening.pieces import Piece, pieces
+from ragopt.screening.readings import readings
 
 # Of a document, so many of the most suspicious pieces are embedded: a long one must not hold up the others.
 MOST_EMBEDDED = 256
@@ -43,12 +44,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A reading of a part of a text, with the log-odds of its signs. around: "" for a question."""
+    """A reading of a piece of a document, with the log-odds of its signs."""
 
     text: str
     signs: float
     span: Span
-    around: str = ""
+    around: str
 
 
 CLEAN = Finding(0.0, (0, 0))
@@ -71,18 +72,12 @@ class InjectionDetector:
 
     async def question(self, text: str) -> Finding:
         """Return the finding of a question; its span is the whole of it."""
-        head = self._model.heads["question"]
-        found = [
-            Suspect(read, head.signs.log_odds(read), (0, len(text)))
-            for part in windows(text)
-            for read in readings(part)
-        ]
-        suspects = [item for item in found if item.signs >= head.gate]
-        if self._encoder is None or not suspects:
-            return worst(found, [head.by_signs(item.signs) for item in found])
-        vectors = await asyncio.gather(*(self._encoder.encode_question(item.text) for item in suspects))
-        rows = [question_row(vector.dense) for vector in vectors]
-        return worst(suspects, joint(head, suspects, rows))
+        return Finding((await self.judged(read(text))).score, (0, len(text)))
+
+    async def judged(self, question: Sequence[Reading], encode: Encode | None = None) -> Judged:
+        """Return what is found in a question. encode: in place of the encoder's own, of the same model."""
+        own = (encode or self._encoder.encode_question) if self._encoder else None
+        return await judged(question, self._model.heads["question"], own)
 
     async def document(self, text: str) -> Finding:
         """Return the finding of a document: that of its most suspicious piece."""
@@ -103,10 +98,10 @@ class InjectionDetector:
 
 def suspects_of(text: str, head: Head) -> list[Suspect]:
     """Return the readings of a document's pieces that the signs do not clear."""
-    return [item for piece in pieces(text) for item in read(piece, head) if item.signs >= head.gate]
+    return [item for piece in pieces(text) for item in readings_of(piece, head) if item.signs >= head.gate]
 
 
-def read(piece: Piece, head: Head) -> list[Suspect]:
+def readings_of(piece: Piece, head: Head) -> list[Suspect]:
     """Return the readings of a piece."""
     span = (piece.start, piece.end)
     return [Suspect(text, head.signs.log_odds(text), span, piece.around) for text in readings(piece.text)]

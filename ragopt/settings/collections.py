@@ -18,6 +18,12 @@ PersonalData: TypeAlias = Literal["off", "flag", "redact"]
 # What becomes of instructions that do not belong where they stand: in documents, and in questions.
 InjectionPolicy: TypeAlias = Literal["off", "flag", "quarantine"]
 QuestionPolicy: TypeAlias = Literal["off", "flag", "refuse"]
+# What becomes of content that harms: of questions that ask for it, and of sentences of answers that give it.
+AnswerPolicy: TypeAlias = Literal["off", "flag", "withhold"]
+Category: TypeAlias = Literal[
+    "weapons", "drugs", "malware", "fraud", "theft", "self_harm", "hate", "minors", "violence", "privacy",
+    "disinformation",
+]  # fmt: skip
 # Whether whoever writes a document is believed: the documents of a trusted one are not quarantined.
 Trust: TypeAlias = Literal["trusted", "untrusted"]
 
@@ -49,6 +55,15 @@ class CollectionSettings(BaseModel):
     )
     questions: QuestionPolicy = Field(
         default="flag", description="of questions that try to take over the model: not looked for, noted, or refused"
+    )
+    harmful_questions: QuestionPolicy = Field(
+        default="flag", description="of questions that ask for harmful content: not looked for, noted, or refused"
+    )
+    harmful_answers: AnswerPolicy = Field(
+        default="flag", description="of sentences of answers that give it: not looked for, counted, or left out"
+    )
+    harmful_allowed: tuple[Category, ...] = Field(
+        default=(), description="categories of harmful content that the collection may talk about"
     )
     regions: tuple[str, ...] = Field(
         default=(), description="only models that say they run in these `regions` are called; empty: every model is"

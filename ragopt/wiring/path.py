@@ -9,6 +9,7 @@ from indexes.ingest import TextEncoder
 from indexes.library import Library
 from ragopt.audit.trail import Audit
 from ragopt.config import Settings
+from ragopt.harmful.detector import HarmfulDetector
 from ragopt.injection.detector import InjectionDetector
 from ragopt.money.edges import PriceEdges
 from ragopt.money.prices import Prices
@@ -35,7 +36,7 @@ from ragopt.stages.retrieve import HybridRetriever
 from ragopt.stages.route.difficulty import shipped_difficulty
 from ragopt.stages.route.gate import QualityGate
 from ragopt.stages.route.plan import RoutePlanner
-from ragopt.stages.screen.questions import QuestionScreen
+from ragopt.stages.screen.questions import Detectors, QuestionScreen
 from ragopt.tokens import count_tokens
 from ragopt.wiring.models import caller_over, deployment_of
 from ragopt.wiring.rewriting import rewriter
@@ -64,6 +65,7 @@ def pipeline_over(
     """
     known, judging = prices or Prices(), claims or ClaimJudge.lexical()
     builtin, gate = builtin_deployment(), gate_over(judging, settings)
+    harmful = HarmfulDetector.shipped(embedder)
     plan = planner_over(deployments, builtin, settings=settings, embedder=embedder.tag, gate=gate)
     calls = caller or caller_over(settings, prices=known, meter=None)
     answers = partial(
@@ -84,11 +86,11 @@ def pipeline_over(
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
-        cite=CitationChecking(judging, settings.collections, settings.facts),
+        cite=CitationChecking(judging, settings.collections, settings.facts, harmful),
         generation=library.generation,
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=edges_over(deployments, known, settings),
-        screen=screen_over(embedder, settings, audit),
+        screen=screen_over(embedder, harmful, settings=settings, audit=audit),
     )
 
 
@@ -103,10 +105,14 @@ def edges_over(deployments: Sequence[Deployment], prices: Prices, settings: Sett
     )
 
 
-def screen_over(embedder: TextEncoder, settings: Settings, audit: Audit | None) -> QuestionScreen:
+def screen_over(
+    embedder: TextEncoder, harmful: HarmfulDetector, *, settings: Settings, audit: Audit | None
+) -> QuestionScreen:
     """Return what looks at questions first; `audit` is told of those that it refuses."""
-    detector = InjectionDetector.shipped(embedder)
-    return QuestionScreen(settings.collections, detector, refused=audit.record if audit else None)
+    detectors = Detectors(InjectionDetector.shipped(embedder), harmful)
+    return QuestionScreen(
+        settings.collections, detectors, embedder.encode_question, refused=audit.record if audit else None
+    )
 
 
 def builtin_deployment() -> Deployment:

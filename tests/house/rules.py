@@ -33,7 +33,10 @@ RAGOPT_LAYERS = (
     ),
     ("ragopt.checks", 0),
     ("ragopt.principals", 0),
-    *((f"ragopt.{name}", 1) for name in ("form", "injection", "markers", "reading", "metrics", "tracing")),
+    *(
+        (f"ragopt.{name}", 1)
+        for name in ("form", "harmful", "injection", "markers", "reading", "metrics", "screening", "tracing")
+    ),
     *((f"ragopt.{name}", 2) for name in ("stages", "providers", "money", "state", "audit", "fetching")),
     ("ragopt.batches", 3),
     ("ragopt.exports", 3),

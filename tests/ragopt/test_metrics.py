@@ -96,3 +96,18 @@ def test_names_that_requests_make_up_do_not_grow_without_end() -> None:
     """The first ones keep a series of their own, the rest share one, and no name stays none."""
     names = Names(2)
     assert [names.bounded(name) for name in ("a", "b", "c", "a", "", "d")] == ["a", "b", OTHER, "a", "", OTHER]
+
+
+def test_what_was_screened_is_counted_by_what_became_of_it() -> None:
+    """A question that is refused for one reason is only noted for the other; of an answer, sentences."""
+    metrics = Metrics()
+    refused, flagged = Trace("r"), Trace("r")
+    refused.note(injection=0.9, harmful=0.8, harmful_category="malware", refused="harmful: malware")
+    flagged.note(injection=0.1, harmful_sentences=3, withheld=1)
+    metrics.observed(seen(refused, outcome="question_refused"))
+    metrics.observed(seen(flagged))
+    assert value(metrics, "harmful_questions_total", category="malware", outcome="refused") == 1
+    assert value(metrics, "suspected_questions_total", outcome="noted") == 1
+    assert value(metrics, "suspected_questions_total", outcome="refused") is None
+    assert value(metrics, "harmful_sentences_total", outcome="withheld") == 1
+    assert value(metrics, "harmful_sentences_total", outcome="flagged") == 2

@@ -414,3 +414,30 @@ async def recalled(events: list[TextDelta | Generated]) -> AsyncGenerator[TextDe
     """Yield what was written before."""
     for event in events:
         yield event
+
+
+def test_a_question_is_screened_as_asked_and_as_understood_and_embedded_once(tmp_path: Path) -> None:
+    """A follow-up is looked at twice, and what the screen had to embed is not embedded again."""
+    encoder, seen, embedded = WordEncoder(), list[str](), list[str]()
+
+    async def look(_: Question, text: str, *, trace: Trace) -> EncodedQuestion:
+        trace.note(screened=True)
+        seen.append(text)
+        return await encoder.encode_question(text)
+
+    async def embed(text: str) -> EncodedQuestion:
+        embedded.append(text)
+        return await encoder.encode_question(text)
+
+    async def run() -> None:
+        async with opened_pipeline(tmp_path) as pipelines:
+            pipeline = replace(await anext(pipelines), screen=look, embed=embed)
+            history = (Turn("user", "How much is the late fee?"), Turn("assistant", "The late fee is eight dollars."))
+            await pipeline.context_for(Question("How much is the late fee?", "t"), trace=Trace("r"))
+            await pipeline.context_for(Question("And when is it due?", "t", history=history), trace=Trace("r"))
+
+    asyncio.run(run())
+    assert seen[:2] == ["How much is the late fee?", "And when is it due?"]
+    assert len(seen) == 3
+    assert "late fee" in seen[2]
+    assert embedded == []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from indexes.invisible import JOINERS, strip_hidden
 from ragopt.evidence import words
+from ragopt.harmful.detector import HarmfulDetector
 from ragopt.markers import rewritten
 from ragopt.pipeline import ABSTENTION
 from ragopt.ports import CiteStream
@@ -16,24 +17,30 @@ from ragopt.settings.collections import CollectionSettings, collection_settings
 from ragopt.settings.facts import FactSettings
 from ragopt.stages.cite.checking import Checking, Judge
 from ragopt.stages.cite.claims import Claim, claims_of
+from ragopt.stages.cite.harm import HarmScreen
 from ragopt.stages.cite.structured import JsonChecker
 from ragopt.telemetry import Trace
 
 
 @dataclass(frozen=True, slots=True)
 class CitationChecking:
-    """Opens a checker per answer; satisfies `ragopt.ports.Cite`. collections: the policies; none: every one flags."""
+    """Opens a checker per answer; satisfies `ragopt.ports.Cite`. collections: the policies; none: every one flags.
+
+    harmful: finds sentences that give harmful content; None where they are not looked for.
+    """
 
     judge: Judge
     collections: Sequence[CollectionSettings] = ()
     facts: Sequence[FactSettings] = ()
+    harmful: HarmfulDetector | None = None
 
     def __call__(self, prepared: Prepared, *, trace: Trace) -> CiteStream:
         """Return the checker of an answer to `prepared`."""
         tenant, collection = prepared.question.tenant, prepared.question.collection
         found = collection_settings(self.collections, tenant=tenant, collection=collection)
         facts = [fact for fact in self.facts if fact.covers(tenant=tenant, collection=collection)]
-        checking = Checking(prepared, self.judge, found.unsupported, facts=facts, trace=trace)
+        harm = HarmScreen(self.harmful, found, trace)
+        checking = Checking(prepared, self.judge, found.unsupported, facts=facts, harm=harm, trace=trace)
         return JsonChecker(checking) if prepared.question.answer_schema else CitationChecker(checking)
 
 
@@ -41,7 +48,8 @@ class CitationChecker:
     """The checker of one answer in words; satisfies `ragopt.ports.CiteStream`.
 
     Where the policy is not to flag, a sentence with an unsupported claim is left out, and so are those beyond
-    `max_sentences`; always what repeats the prompt, and addresses that the sources lack. Offsets are into the text
+    `max_sentences`, and those with harmful content where the policy withholds it; always what repeats the prompt, and
+    addresses that the sources lack. Offsets are into the text
     that was released, so nothing that follows moves them.
     """
 
@@ -95,6 +103,9 @@ class CitationChecker:
             checking.cut += counts
             # A marker behind the last sentence still belongs to it.
             return "" if counts or piece.code else text
+        if await checking.withholds(text):
+            self._last = None
+            return ""
         if piece.code or text.strip() == ABSTENTION:
             checking.sentences += counts
             return text

@@ -14,6 +14,7 @@ from ragopt.settings.facts import FactSettings
 from ragopt.stages.cite.claims import Claim
 from ragopt.stages.cite.evidence import Units, units_of
 from ragopt.stages.cite.facts import contradicted
+from ragopt.stages.cite.harm import HarmScreen
 from ragopt.stages.cite.judging import Verdict
 from ragopt.stages.cite.released import ReleaseGuard
 from ragopt.telemetry import Trace
@@ -46,12 +47,13 @@ class Judged:
 
 @dataclass(slots=True)
 class Checking:
-    """The checking of one answer. facts: what the operator knows of its collection."""
+    """The checking of one answer. facts: what the operator knows of its collection. harm: screens its sentences."""
 
     prepared: Prepared
     judge: Judge
     policy: Unsupported
     facts: Sequence[FactSettings]
+    harm: HarmScreen
     trace: Trace
     passages: dict[int, Passage] = field(init=False)
     guard: ReleaseGuard = field(init=False)
@@ -77,6 +79,12 @@ class Checking:
             found.append(self._known(judged_claim(claim, apart, joint=joint)))
         return found
 
+    async def withholds(self, text: str) -> bool:
+        """Return whether a sentence gives harmful content that the policy withholds; counts it as dropped then."""
+        withheld = await self.harm.withholds(text)
+        self.dropped += withheld
+        return withheld
+
     def is_left_out(self, judged: Sequence[Judged]) -> bool:
         """Return whether the policy leaves out a sentence with these claims."""
         return self.policy != "flag" and any(item.verdict.support == "unsupported" for item in judged)
@@ -95,6 +103,7 @@ class Checking:
         unsupported = sum(claim.support == "unsupported" for claim in self.claims)
         self.trace.note(claims=len(self.claims), unsupported=unsupported, dropped=self.dropped, cut=self.cut)
         self.trace.note(links_removed=self.guard.removed, prompt_leaks=self.guard.leaked)
+        self.trace.note(harmful_sentences=self.harm.found, withheld=self.harm.withheld)
         checks = Checks(
             policy=self.policy,
             judge=self.judge.tag,
@@ -102,6 +111,8 @@ class Checking:
             cut=self.cut,
             max_sentences=question.max_sentences,
             sentences=self.sentences,
+            harmful=self.harm.found,
+            withheld=self.harm.withheld,
         )
         return Cited(text, tuple(self.citations), claims=tuple(self.claims), checks=checks)
 

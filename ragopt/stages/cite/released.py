@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from ragopt.domain import Passage
-from ragopt.injection.readings import readings
 from ragopt.markers import markers, numbers
 from ragopt.pipeline import ABSTENTION
 from ragopt.prompt import SYSTEM, key_in
 from ragopt.results import Prepared
+from ragopt.screening.readings import readings
 
 REMOVED = "(link removed)"
 # What a browser or a chat window opens, loads or runs; a scheme, a `www.`, or a host behind two slashes.

@@ -44,19 +44,23 @@ class JsonChecker:
         for start, stop in strings(text):
             parts.append(text[end:start])
             length += start - end
-            body = self._guarded(rewritten(text[start:stop], self._checking.passages))
+            body = await self._guarded(rewritten(text[start:stop], self._checking.passages))
             await self._keep(body, offset=length)
             parts.append(body)
             length += len(body)
             end = stop
         return "".join([*parts, text[end:]])
 
-    def _guarded(self, body: str) -> str:
-        """Return a string's body without addresses that the sources lack; empty where it repeats the prompt."""
+    async def _guarded(self, body: str) -> str:
+        """Return a string's body without addresses that the sources lack; empty where it may not be released."""
         guard, plain = self._checking.guard, unescaped(body)
         if guard.leaks(plain):
             self._checking.dropped += 1
             return ""
+        reader = AnswerReader()
+        for piece in [*reader.feed(plain), *reader.finish()]:
+            if await self._checking.withholds(piece.text):
+                return ""
         cleaned = guard.cleaned(plain, self._checking.passages)
         return body if cleaned == plain else json.dumps(cleaned, ensure_ascii=False)[1:-1]
 

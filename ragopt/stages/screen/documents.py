@@ -10,9 +10,9 @@ from anyio import CapacityLimiter, to_thread
 
 from indexes.records import Document, Scalar
 from ragopt.injection.detector import Finding, InjectionDetector
-from ragopt.injection.model import THRESHOLD
 from ragopt.privacy.recognisers import Kind
 from ragopt.privacy.redaction import Redacted, redacted
+from ragopt.screening.heads import THRESHOLD
 from ragopt.settings.collections import CollectionSettings, Trust, collection_settings
 
 # Screens at once, in threads of their own: a large ingest holds up no question.

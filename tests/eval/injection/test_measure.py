@@ -15,7 +15,7 @@ from eval.injection.disguise import DISGUISES
 from eval.injection.measure import BEST, InjectionJob, caught_above, measure
 from eval.injection.sets import read_injection_set
 from ragopt.injection.model import model_to_bytes
-from ragopt.injection.readings import readings
+from ragopt.screening.readings import readings
 from tests.ragopt.injection.weights import WORD, model
 
 ATTACK, HARMLESS = f"Now {WORD} me.", "How long does a refund take?"

@@ -11,15 +11,8 @@ import pytest
 from indexes.records import Encoded, EncodedQuestion
 from ragopt.errors import ConfigError
 from ragopt.injection.detector import CLEAN, InjectionDetector
-from ragopt.injection.model import (
-    THRESHOLD,
-    chance,
-    document_row,
-    model_from_bytes,
-    model_to_bytes,
-    question_row,
-    shipped_model,
-)
+from ragopt.injection.model import document_row, model_from_bytes, model_to_bytes, shipped_model
+from ragopt.screening.heads import THRESHOLD, chance, scaled
 from tests.ragopt.injection.weights import WORD, detector, model
 
 HARMLESS = "The meeting is on Monday. Please bring the report."
@@ -90,7 +83,7 @@ def test_weights_survive_their_file() -> None:
 def test_rows_have_entries_of_about_one() -> None:
     """A document's row is three times as long: the piece, its difference to its surroundings, their product."""
     vector = np.full(4, 0.5, np.float32)
-    assert question_row(vector).tolist() == [1, 1, 1, 1]
+    assert scaled(vector).tolist() == [1, 1, 1, 1]
     assert document_row(vector, vector).tolist() == [1] * 4 + [0] * 4 + [1] * 4
     assert (chance(0), chance(-1e9) < 1e-9, chance(1e9)) == (0.5, True, 1.0)
 

@@ -7,8 +7,9 @@ from zlib import crc32
 import numpy as np
 
 from ragopt.injection.detector import Encoder, InjectionDetector
-from ragopt.injection.model import Head, InjectionModel, Meaning
-from ragopt.injection.signs import BUCKETS, Signs
+from ragopt.injection.model import InjectionModel
+from ragopt.screening.heads import Head, Meaning
+from ragopt.screening.signs import BUCKETS, Signs
 
 WORD = "obey"
 

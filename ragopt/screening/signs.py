@@ -1,7 +1,7 @@
-"""The quick half of the detector: a linear model over hashed words, pairs of words and parts of words.
+"""The quick half of a detector: a linear model over hashed words, pairs of words and parts of words.
 
-Its weights are bytes, so that a sentence costs some tens of microseconds. It decides which pieces of a document the
-network reads, and judges alone where the network cannot run.
+Its weights are bytes, so that a sentence costs some tens of microseconds. It decides which texts the network reads, and
+judges alone where the network cannot run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ PART = 4
 LONGEST_CHARS = 2_000
 
 Weights = NDArray[np.int8]
+Buckets = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,20 @@ class Signs:
     bias: float
 
     def log_odds(self, text: str) -> float:
-        """Return the log-odds that the text is an injected instruction."""
-        found = buckets(text)
-        if not found:
+        """Return the log-odds that the text is what the detector looks for."""
+        return self.odds_of(buckets(text))
+
+    def odds_of(self, found: Buckets) -> float:
+        """Return the log-odds of a text with these buckets."""
+        if not len(found):
             return self.bias
-        total = int(self.weights[found].sum(dtype=np.int64))
-        return self.bias + self.scale * total / math.sqrt(len(found))
+        return self.bias + self.scale * int(self.weights[found].sum(dtype=np.int64)) / math.sqrt(len(found))
 
 
-def buckets(text: str) -> list[int]:
-    """Return the distinct buckets of a text's features, ascending; [] for a text without any."""
-    return sorted({crc32(feature.encode()) % BUCKETS for feature in features(text[:LONGEST_CHARS].lower())})
+def buckets(text: str) -> Buckets:
+    """Return the distinct buckets of a text's features, int64 [n], ascending; empty for a text without any."""
+    found = {crc32(feature.encode()) % BUCKETS for feature in features(text[:LONGEST_CHARS].lower())}
+    return np.array(sorted(found), np.int64)
 
 
 def features(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The weights of the detector, learned: a linear model over signs, and a few small networks over sentence vectors."""
+"""The weights of a detector, learned: a linear model over signs, and a few small networks over sentence vectors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ragopt.injection.model import Meaning
-from ragopt.injection.signs import BUCKETS, Signs, buckets
+from ragopt.screening.heads import Meaning
+from ragopt.screening.signs import BUCKETS, Signs, buckets
 
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.float32]
@@ -29,11 +29,14 @@ DROPPED_INPUTS, DROPPED_UNITS = 0.1, 0.3
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Rows to learn from. rows: what `Meaning` reads, float32 [n, inputs]. groups: what is left out together."""
+    """Rows to learn from. rows: what `Meaning` reads, float32 [n, inputs]. groups: what is left out together.
+
+    positive: what is looked for.
+    """
 
     texts: Sequence[str]
     rows: Rows
-    attack: Flags
+    positive: Flags
     sources: Sequence[str]
     groups: Sequence[str]
 
@@ -43,7 +46,7 @@ class Material:
         return Material(
             [self.texts[i] for i in at],
             self.rows[at],
-            self.attack[at],
+            self.positive[at],
             [self.sources[i] for i in at],
             [self.groups[i] for i in at],
         )
@@ -71,11 +74,11 @@ def learn(material: Material, *, seed: int) -> Learned:
 
 def row_weights(material: Material) -> Rows:
     """Return a weight per row, 1 on average: both labels weigh the same, sources by the root of their size."""
-    kinds = list(zip(material.sources, material.attack.tolist(), strict=True))
+    kinds = list(zip(material.sources, material.positive.tolist(), strict=True))
     sizes = Counter(kinds)
     weights = np.array([sizes[kind] ** -0.5 for kind in kinds])
     for label in (False, True):
-        weights[material.attack == label] /= weights[material.attack == label].sum()
+        weights[material.positive == label] /= weights[material.positive == label].sum()
     return np.asarray(weights * len(weights) / 2, np.float32)
 
 
@@ -87,7 +90,7 @@ def learn_signs(material: Material, weights: Rows) -> Signs:
     shares = torch.tensor([len(found) ** -0.5 for found in lists for _ in found])
     table = torch.zeros(BUCKETS, 1, requires_grad=True)
     bias = torch.zeros(1, requires_grad=True)
-    labels, of_row = torch.from_numpy(material.attack.astype(np.float32)), torch.from_numpy(weights)
+    labels, of_row = torch.from_numpy(material.positive.astype(np.float32)), torch.from_numpy(weights)
     optimizer = torch.optim.LBFGS([table, bias], max_iter=SIGNS_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
@@ -138,7 +141,7 @@ def trained_network(material: Material, weights: Rows, *, seed: int) -> Network:
     """Return a trained network, in evaluation mode."""
     torch.manual_seed(seed)
     drawn = torch.Generator().manual_seed(seed)
-    rows, labels = torch.from_numpy(material.rows), torch.from_numpy(material.attack.astype(np.float32))
+    rows, labels = torch.from_numpy(material.rows), torch.from_numpy(material.positive.astype(np.float32))
     of_row = torch.from_numpy(weights)
     net = Network(rows.shape[1])
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
