@@ -11,6 +11,8 @@ from ragopt.evidence import word_scores, words
 
 # A claim of several sentences' content is judged beside each of these; more cost time and find little.
 MAX_CANDIDATES = 4
+# Passages whose sentences are kept, some 30 kB each: those of the answers that are written now, and of the last ones.
+KEPT_UNITS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Units:
         )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=KEPT_UNITS)
 def units_of(passages: tuple[Passage, ...]) -> Units:
     """Return the units of some passages; the same object for the same passages, so that verdicts can be kept by it."""
     return Units(passages)

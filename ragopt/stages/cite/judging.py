@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ SPACES = re.compile(r"\s+")
 ENDS = " .!?…:;,\"'”’"
 # Of the words of a sentence that a claim must have to pass for a quotation of it: a part may leave out what matters.
 QUOTED_SHARE = 0.6
-KEPT_VERDICTS = 2_048
+# Verdicts that are kept beside the same sentences: those of the last answers from them.
+KEPT_VERDICTS = 64
 # So many are read in a millisecond or two, for which a thread would keep nobody from waiting.
 QUICK_SENTENCES = 200
 
@@ -72,13 +73,16 @@ class Reading:
 
 
 class ClaimJudge:
-    """Judges claims; the same claim beside the same sentences is judged once. Without a model, by features alone."""
+    """Judges claims; the same claim beside the same sentences is judged once. Without a model, by features alone.
+
+    Verdicts are kept as long as their sentences are, which take some 30 kB.
+    """
 
     def __init__(self, calibrations: Calibrations, model: EntailmentModel | None, *, tag: str) -> None:
         self.tag = tag
         self._calibrations = calibrations
         self._model = model
-        self._known: OrderedDict[tuple[str, Units], Verdict] = OrderedDict()
+        self._known: WeakKeyDictionary[Units, dict[str, Verdict]] = WeakKeyDictionary()
 
     @classmethod
     def load(cls, folder: Path = SHIPPED, *, cache_folder: Path) -> ClaimJudge:
@@ -100,16 +104,18 @@ class ClaimJudge:
 
     async def __call__(self, claims: Sequence[tuple[str, Units]], *, trace: Trace) -> list[Verdict]:
         """Return one verdict per claim, in order. A model that fails costs accuracy, and the trace says so."""
-        unknown = [asked for asked in dict.fromkeys(claims) if asked not in self._known]
+        kept = {(claim, units): self._known.get(units, {}).get(claim) for claim, units in claims}
+        unknown = [asked for asked, verdict in kept.items() if verdict is None]
         sentences = sum(len(units.units) for _, units in unknown)
         readings = read(unknown) if sentences <= QUICK_SENTENCES else await asyncio.to_thread(read, unknown)
         logits = await self._logits(readings, trace=trace)
-        for asked, reading, found in zip(unknown, readings, logits, strict=True):
-            self._known[asked] = verdict_of(reading, found, self._calibrations)
-        verdicts = [self._known[asked] for asked in claims]
-        while len(self._known) > KEPT_VERDICTS:
-            self._known.popitem(last=False)
-        return verdicts
+        found = [
+            verdict_of(reading, logit, self._calibrations) for reading, logit in zip(readings, logits, strict=True)
+        ]
+        judged = dict(zip(unknown, found, strict=True))
+        for (claim, units), verdict in judged.items():
+            keep(self._known.setdefault(units, {}), claim, verdict)
+        return [kept[asked] or judged[asked] for asked in claims]
 
     async def _logits(self, readings: Sequence[Reading], *, trace: Trace) -> list[list[float] | None]:
         """Return the logits of each reading's pairs; None for each where there is no model, or it fails."""
@@ -122,6 +128,13 @@ class ClaimJudge:
             trace.fell_back("cite", error.detail)
             return [None] * len(readings)
         return [[next(flat) for _ in reading.pairs()] for reading in readings]
+
+
+def keep(known: dict[str, Verdict], claim: str, verdict: Verdict) -> None:
+    """Add a verdict to those that are kept beside the same sentences; the oldest go."""
+    known[claim] = verdict
+    while len(known) > KEPT_VERDICTS:
+        del known[next(iter(known))]
 
 
 def read(claims: Sequence[tuple[str, Units]]) -> list[Reading]:

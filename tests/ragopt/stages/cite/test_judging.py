@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from indexes.errors import ModelUnavailable
 from ragopt.stages.cite.calibration import LOGIT, Calibration, Calibrations, read_calibrations
-from ragopt.stages.cite.evidence import units_of
-from ragopt.stages.cite.judging import ClaimJudge, Verdict
+from ragopt.stages.cite.evidence import Units, units_of
+from ragopt.stages.cite.judging import KEPT_VERDICTS, ClaimJudge, Verdict
 from ragopt.telemetry import Trace
 from tests.fakes import passage
 
@@ -87,6 +88,31 @@ def test_a_claim_is_judged_once() -> None:
     model = LengthModel("", 1.0)
     judged("People may take home five volumes and books.", model, times=2)
     assert len(model.asked) == len(set(model.asked))
+
+
+def test_verdicts_are_kept_no_longer_than_their_sentences() -> None:
+    """A judge holds no passages of its own, however many it has judged."""
+    judge = ClaimJudge(Calibrations(BY_LOGIT, BY_WORDS), None, tag="test")
+    units = Units(UNITS.passages)
+    gone = ref(units)
+    asyncio.run(judge([("Late books cost a dollar a week.", units)], trace=Trace("r")))
+    del units
+    assert gone() is None
+
+
+def test_of_many_verdicts_beside_the_same_sentences_the_last_are_kept() -> None:
+    """A claim is judged anew once so many others were judged since."""
+    model = LengthModel("", 1.0)
+    judge = ClaimJudge(Calibrations(BY_LOGIT, BY_WORDS), model, tag="test")
+
+    def asked(n: int) -> int:
+        before = len(model.asked)
+        asyncio.run(judge([(f"People may take {n} books home.", UNITS)], trace=Trace("r")))
+        return len(model.asked) - before
+
+    assert all(asked(n) > 0 for n in range(KEPT_VERDICTS + 1))
+    assert asked(KEPT_VERDICTS) == 0
+    assert asked(0) > 0
 
 
 def test_a_failed_model_costs_accuracy_and_is_told() -> None:
