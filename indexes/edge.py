@@ -2,15 +2,14 @@
 
 Every call of qdrant_edge 0.9 holds the interpreter lock from start to end, so what runs long stops
 the whole process wherever it is called: searches take 0.3 to 5 ms, reading a point 6 µs, and no
-thread is worth the way there; compaction takes seconds, in a process of its own (`python -m indexes.edge`).
+thread is worth the way there; compaction takes seconds, in a process of its own (`python -m indexes.edge_shard`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,19 +20,11 @@ import anyio.to_thread
 import numpy as np
 from qdrant_edge import (
     CountRequest,
-    Distance,
-    EdgeConfig,
-    EdgeOptimizersConfig,
     EdgeShard,
-    EdgeSparseVectorParams,
-    EdgeVectorParams,
     FieldCondition,
     Filter,
     MatchAny,
     MatchValue,
-    Memory,
-    Modifier,
-    PayloadSchemaType,
     Query,
     QueryRequest,
     RangeFloat,
@@ -45,12 +36,14 @@ from qdrant_edge import (
 from qdrant_edge import Point as EdgePoint
 from qdrant_edge import SparseVector as EdgeSparseVector
 
+from indexes.edge_shard import create_shard, load_shard, shard_kind
 from indexes.errors import IndexingError, StoreLocked, StoreUnavailable
 from indexes.points import DENSE, SCROLL_PAGE, SPARSE, batches, check_where, in_order, payload_bytes
 from indexes.records import FloatVector, SparseVector
 from indexes.room import refuse_full
-from indexes.shards import Compaction, OpenShard, ShardPool, copy_shard, sync_tree
-from indexes.store import INTEGER_FIELDS, KEYWORD_FIELDS, Payload, Point, Scored, Where
+from indexes.shard_files import copy_shard
+from indexes.shards import Compaction, OpenShard, ShardPool
+from indexes.store import Payload, Point, Scored, Where
 
 T = TypeVar("T")
 PointId: TypeAlias = int | UUID | str
@@ -59,12 +52,13 @@ NamedVector: TypeAlias = list[float] | EdgeSparseVector | list[list[float]]
 # An open shard holds 34 MB of page cache, even an empty one: room that its payload file has reserved.
 MAX_OPEN = 32
 THREADS = 4
-# A scan of 20,000 vectors of 384 floats takes 5 ms and is exact: up to this size no graph is built.
-SCAN_KIBIBYTES = 40_000
 # Candidates of a graph search: the engine's 100 is little for 50 hits.
 GRAPH_CANDIDATES = 256
-# Points written before compaction can be worth its copy.
+# Points written before compaction can be worth its copy. What is written stays in memory until then, about 2 kB a
+# point, though little of it may be live: a store is compacted too where as much was written as it holds.
 COMPACT_AFTER = 5_000
+# Not for less than this: a compaction takes 0.7 s of processor time, which writing so many points takes tenfold.
+COMPACT_LEAST = 1_000
 
 
 class EdgeEngine:
@@ -176,18 +170,16 @@ class EdgeStore:
     async def optimize(self) -> bool:
         """Compact the shard in a process of its own: drop deleted points, build the graph of a large one.
 
-        Does nothing until enough was written since the last time. Searches and writes go on; if anything was
-        written meanwhile, the result is thrown away: False, and the next call tries again.
-        Raises: `StoreUnavailable` if the compaction failed.
+        Does nothing until enough was written since the last time. Searches and writes go on, and what is written
+        meanwhile is written to the compacted shard too; if that is too much, the result is thrown away: False, and
+        the next call tries again. Raises: `StoreUnavailable` if the compaction failed, `StorageFull`.
         """
-        plan = await self._leased(self._plan, limiter=self._writers)
-        if plan is None or plan.shard.compacting:
-            return True
-        plan.shard.compacting = True  # here and not in the thread, which runs on if this call is cancelled
+        over = threading.Event()
         try:
-            return await self._compact(plan)
+            plan = await self._leased(partial(self._plan, over=over), limiter=self._writers)
+            return plan is None or await self._compact(plan)
         finally:
-            plan.shard.compacting = False
+            over.set()  # here and not in the thread, which runs on if this call is cancelled
 
     async def close(self) -> None:
         """Release the files of the shard once nobody uses it."""
@@ -211,13 +203,12 @@ class EdgeStore:
         return await self._leased(lambda shard: work(shard.engine), limiter=self._readers)
 
     async def _write(self, operation: Callable[[], UpdateOperation], *, size: int = 1) -> None:
-        def work(shard: OpenShard[EdgeShard]) -> None:
-            refuse_full(shard.path)
-            with shard.writing:
-                shard.engine.update(operation())
-                shard.written += size
+        def write() -> None:
+            refuse_full(self._pool.folder)
+            update = operation()
+            self._pool.write(self._name, lambda engine: engine.update(update), points=size)
 
-        await self._leased(work, limiter=self._writers)
+        await anyio.to_thread.run_sync(translated, write, limiter=self._writers)
 
     async def _leased(self, work: Callable[[OpenShard[EdgeShard]], T], *, limiter: anyio.CapacityLimiter) -> T:
         def leased() -> T:
@@ -226,20 +217,30 @@ class EdgeStore:
 
         return await anyio.to_thread.run_sync(translated, leased, limiter=limiter)
 
-    def _plan(self, shard: OpenShard[EdgeShard]) -> Compaction[EdgeShard] | None:
-        """Return what to compact and where to, None if too little was written."""
+    def _plan(self, shard: OpenShard[EdgeShard], *, over: threading.Event) -> Compaction[EdgeShard] | None:
+        """Return the compaction that begins, with the shard copied; None if one runs or too little was written."""
         with shard.writing:
-            # What an earlier process wrote is not known: all of it counts until this one has compacted once.
-            before = 0 if shard.compacted else shard.engine.info().points_count
-            if before + shard.written < self._compact_after:
+            if shard.replaced or shard.compacting() or not self._is_due(shard):
                 return None
             shard.engine.flush()
-            return Compaction.of(shard)
+            plan = Compaction.of(shard, over)
+            try:
+                copy_shard(shard.path, plan.target)
+            except OSError as error:
+                shutil.rmtree(plan.target, ignore_errors=True)
+                raise StoreUnavailable(f"compaction failed: {error}") from error
+            return plan
+
+    def _is_due(self, shard: OpenShard[EdgeShard]) -> bool:
+        live = shard.engine.info().points_count
+        # What an earlier process wrote is not known: all of it counts until this one has compacted once.
+        before = 0 if shard.compacted else live
+        return before + shard.written >= self._compact_after or shard.written >= max(COMPACT_LEAST, live)
 
     async def _compact(self, plan: Compaction[EdgeShard]) -> bool:
-        command = [sys.executable, "-m", "indexes.edge", str(plan.shard.path), str(plan.target)]
+        command = [sys.executable, "-m", "indexes.edge_shard", str(plan.target)]
         done = await anyio.run_process(command, cwd=Path(__file__).parent.parent, check=False)
-        if done.returncode != 0 and plan.shard.written == plan.written:
+        if done.returncode != 0:
             reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise StoreUnavailable(f"compaction failed: {reason or f'exit code {done.returncode}'}")
         adopt = partial(self._pool.adopt, self._name, plan)
@@ -257,53 +258,6 @@ def translated(work: Callable[[], T]) -> T:
             message = "another process holds the embedded index: stop it, or point RAGOPT_DATA_DIR elsewhere"
             raise StoreLocked(message) from error
         raise StoreUnavailable(f"the embedded index failed: {error}") from error
-
-
-def shard_kind(dim: int) -> str:
-    """Return what changes when an empty shard would be made differently."""
-    made_of = (KEYWORD_FIELDS, INTEGER_FIELDS, SCAN_KIBIBYTES)
-    return f"{dim}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
-
-
-def create_shard(path: Path, *, dim: int) -> None:
-    """Make an empty shard in a new folder, with its payload indexes, and close it."""
-    config = EdgeConfig(
-        vectors={DENSE: EdgeVectorParams(size=dim, distance=Distance.Cosine)},
-        sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
-        optimizers=EdgeOptimizersConfig(indexing_threshold=SCAN_KIBIBYTES),
-        # Cold, the default: 50 payloads of 3 kB take 4 to 6 ms after a restart or a compaction, cached 0.2 ms.
-        payload_memory=Memory.Cached,
-        max_search_threads=2,  # the default is eight more threads for each open shard
-    )
-    EdgeShard.create(str(path), config).close()
-    load_shard(path).close()
-
-
-def load_shard(path: Path) -> EdgeShard:
-    """Return the shard of a folder; payload indexes that it lacks are made, in 0.2 s each for 20,000 points."""
-    shard = EdgeShard.load(str(path))
-    present = shard.info().payload_schema
-    for name in (*KEYWORD_FIELDS, *INTEGER_FIELDS):
-        if name not in present:
-            kind = PayloadSchemaType.Keyword if name in KEYWORD_FIELDS else PayloadSchemaType.Integer
-            shard.update(UpdateOperation.create_field_index(name, kind))
-    return shard
-
-
-def compact(source: Path, target: Path) -> None:
-    """Leave a compacted copy of the shard at `target`, or nothing where there was nothing to gain."""
-    os.nice(10)
-    try:
-        copy_shard(source, target)
-        shard = load_shard(target)
-        changed = shard.optimize()
-        shard.close()
-        sync_tree(target)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
-    if not changed:
-        shutil.rmtree(target)
 
 
 def edge_filter(where: Where) -> Filter:
@@ -344,7 +298,3 @@ def from_edge(record: Record) -> Point:
         None if dense is None else np.asarray(dense, dtype=np.float32),
         SparseVector(tuple(sparse.indices), tuple(sparse.values)) if isinstance(sparse, EdgeSparseVector) else None,
     )
-
-
-if __name__ == "__main__":
-    compact(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,26 +1,28 @@
 """Folders of shards: where each store lies on disk, which shards are open, and how one is replaced.
 
 `<folder>/<digest of the name>/` holds `name` (the store's name) and the shard, in a folder whose name
-is a number. The highest number is the shard; lower ones, and names that end in `.tmp`, are what a
-process that died has left. `<folder>/empty-<kind>/` is an empty shard to copy. A rename is every
-commit. Everything here but `held` blocks: call it in a thread.
+is a number. The highest number is the shard, unless `<number>.lacking` stands beside it. That one, lower
+ones, and names that end in `.tmp`, are what a process that died has left. `<folder>/empty-<kind>/` is an
+empty shard to copy. A rename is every commit, or the removal of `.lacking`. Everything here but `held`
+blocks: call it in a thread.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 from uuid import uuid4
 
-from indexes.errors import InvalidText, StorageFull, StoreUnavailable
+from indexes.errors import InvalidText, StoreUnavailable
+from indexes.memory import give_back
+from indexes.shard_files import LACKING, copy_shard, newest, sync, unfinished
 
 
 class Closable(Protocol):
@@ -32,7 +34,11 @@ class Closable(Protocol):
 
 EngineShard = TypeVar("EngineShard", bound=Closable)
 
-COPY_BYTES = 1024 * 1024
+# Does one write to an engine's shard; done again, on a copy from before, it leaves the same points.
+Work: TypeAlias = Callable[[EngineShard], object]
+
+# Points that are written while a compaction runs and kept to be written again: a few kB of memory each.
+MOST_CARRIED = 5_000
 
 
 @dataclass(slots=True, eq=False)
@@ -43,32 +49,76 @@ class OpenShard(Generic[EngineShard]):
     path: Path
     written: int = 0
     compacted: bool = False
-    compacting: bool = False
+    compaction: Compaction[EngineShard] | None = None
     writing: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
     replaced: bool = False
 
+    def compacting(self) -> bool:
+        """Return whether a compaction runs that somebody waits for."""
+        return self.compaction is not None and not self.compaction.over.is_set()
 
-@dataclass(frozen=True, slots=True)
+    def write(self, work: Work[EngineShard], *, points: int) -> bool:
+        """Write that many points, once more to the compacted copy where one is being made; return whether it was done.
+
+        It is not where the shard was replaced while this waited. Raises: what `work` does.
+        """
+        with self.writing:
+            if self.replaced:
+                return False
+            running = self.compaction = self.compaction if self.compacting() else None
+            try:
+                work(self.engine)
+            except BaseException:
+                # Half of it may be written: nobody knows what to do again.
+                if running is not None:
+                    running.spoil()
+                raise
+            self.written += points
+            if running is not None:
+                running.carry(work, points)
+            return True
+
+
+@dataclass(slots=True, eq=False)
 class Compaction(Generic[EngineShard]):
-    """A compaction that runs: the shard, what was written to it before, and the folder for the compacted copy."""
+    """A compaction that runs: the shard, the folder for its copy, and what was written to it since it was copied.
+
+    over: set when nobody waits for the result any more. spoilt: too much was written meanwhile.
+    """
 
     shard: OpenShard[EngineShard]
-    written: int
     target: Path
+    over: threading.Event
+    meanwhile: list[Work[EngineShard]] = field(default_factory=list)
+    points: int = 0
+    spoilt: bool = False
 
     @classmethod
-    def of(cls, shard: OpenShard[EngineShard]) -> Compaction[EngineShard]:
-        """Return the compaction that begins now; no two of them share a target, whatever became of the first."""
+    def of(cls, shard: OpenShard[EngineShard], over: threading.Event) -> Compaction[EngineShard]:
+        """Return the compaction that begins now; `writing` is held. No two share a target, whatever became of one."""
         target = shard.path.with_name(f"{int(shard.path.name) + 1}-{uuid4().hex}.tmp")
-        return cls(shard, shard.written, target)
+        shard.compaction = cls(shard, target, over)
+        return shard.compaction
+
+    def carry(self, work: Work[EngineShard], points: int) -> None:
+        """Keep what was written, to be written to the copy too; too much of it spoils the compaction."""
+        self.points += points
+        self.meanwhile.append(work)
+        if self.points > MOST_CARRIED:
+            self.spoil()
+
+    def spoil(self) -> None:
+        """Give the compaction up: its copy lacks what cannot be made up for."""
+        self.spoilt = True
+        self.meanwhile.clear()
 
 
 class ShardPool(Generic[EngineShard]):
     """The shards of one folder: loaded on first use, the least recently used closed beyond `max_open`."""
 
     def __init__(self, folder: Path, *, load: Callable[[Path], EngineShard], max_open: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._load = load
         self._max_open = max_open
         self._changed = threading.Condition()  # guards everything below and the users of every shard
@@ -97,7 +147,7 @@ class ShardPool(Generic[EngineShard]):
             self.refuse_closed()
             if name in self._known():
                 return
-            home, empty = self._home(name), self._folder / f"empty-{kind}"
+            home, empty = self._home(name), self.folder / f"empty-{kind}"
             if not empty.exists():
                 prepared = unfinished(empty)
                 create(prepared)
@@ -107,7 +157,7 @@ class ShardPool(Generic[EngineShard]):
             copy_shard(empty, fresh / "1")
             (fresh / "name").write_bytes(name.encode())
             fresh.rename(home)
-            sync(self._folder)
+            sync(self.folder)
             self._known().add(name)
 
     @contextmanager
@@ -129,9 +179,17 @@ class ShardPool(Generic[EngineShard]):
             with self._changed:
                 shard.users -= 1
                 self._leases -= 1
-                self._discard_if_replaced(shard)
-                self._close_surplus()
+                closed = [self._discard_if_replaced(shard), self._close_surplus()]
                 self._changed.notify_all()
+            if any(closed):
+                give_back()
+
+    def write(self, name: str, work: Work[EngineShard], *, points: int) -> None:
+        """Write that many points to the shard of that name. Raises: what `load` and `work` do."""
+        done = False
+        while not done:
+            with self.lease(name) as shard:
+                done = shard.write(work, points=points)
 
     @contextmanager
     def held(self, name: str) -> Iterator[OpenShard[EngineShard] | None]:
@@ -153,32 +211,50 @@ class ShardPool(Generic[EngineShard]):
     def adopt(self, name: str, plan: Compaction[EngineShard]) -> bool:
         """Put the copy at `plan.target` in the place of the shard it was made from; return whether that still was so.
 
-        If the shard was written to, closed or replaced meanwhile, the copy is thrown away. Those who
-        use the old shard go on with it; it is deleted when the last one is done. No copy at all means
-        that there was nothing to gain. Raises: what `load` raises, with the old shard still in place.
+        What was written meanwhile is written to the copy first. If that is too much, or the shard was closed or
+        replaced, the copy is thrown away. Those who use the old shard go on with it; it is deleted when the last
+        one is done. No copy at all means that there was nothing to gain. Raises: what `load` and the engine raise,
+        with the old shard still in place.
         """
         with self.lease(name) as shard, shard.writing:
-            if shard is not plan.shard or shard.written != plan.written:
+            shard.compaction = None
+            if shard is not plan.shard or plan.spoilt:
                 shutil.rmtree(plan.target, ignore_errors=True)
                 return False
             if plan.target.exists():
-                self._replace(name, shard, plan.target)
+                self._replace(name, plan)
             else:
-                shard.compacted, shard.written = True, 0
+                shard.compacted, shard.written = True, plan.points
             return True
 
-    def _replace(self, name: str, shard: OpenShard[EngineShard], prepared: Path) -> None:
-        path = prepared.with_name(prepared.name.partition("-")[0])
-        prepared.rename(path)
+    def _replace(self, name: str, plan: Compaction[EngineShard]) -> None:
+        path = plan.target.with_name(plan.target.name.partition("-")[0])
+        # Until it is gone the shard in `path` lacks what was written meanwhile, and the old one is the shard.
+        lacking = path.with_name(f"{path.name}{LACKING}")
+        lacking.touch()
+        sync(path.parent)
+        plan.target.rename(path)
         try:
-            engine = self._load(path)
+            engine = self._caught_up(path, plan.meanwhile)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
+            lacking.unlink()
             raise
+        lacking.unlink()
         sync(path.parent)
         with self._changed:
-            self._open[name] = OpenShard(engine, path, compacted=True)
-            shard.replaced = True
+            self._open[name] = OpenShard(engine, path, written=plan.points, compacted=True)
+            plan.shard.replaced = True
+
+    def _caught_up(self, path: Path, meanwhile: Sequence[Work[EngineShard]]) -> EngineShard:
+        engine = self._load(path)
+        try:
+            for work in meanwhile:
+                work(engine)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     def close(self, name: str) -> None:
         """Close the shard of that name once nobody uses it; the next lease loads it again."""
@@ -199,90 +275,27 @@ class ShardPool(Generic[EngineShard]):
     def _home(self, name: str) -> Path:
         """Return the folder of a store. Names may hold slashes, dots and 1,000 characters: a digest may not."""
         try:
-            return self._folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+            return self.folder / hashlib.sha256(name.encode()).hexdigest()[:32]
         except UnicodeEncodeError as error:
             raise InvalidText(f"the name of a store is not valid Unicode: {error.reason}") from error
 
     def _known(self) -> set[str]:
         """Return the names on disk, read once: no other process adds any."""
         if self._names is None:
-            found = self._folder.glob("*/name") if self._folder.is_dir() else ()
+            found = self.folder.glob("*/name") if self.folder.is_dir() else ()
             self._names = {path.read_bytes().decode() for path in found if path.parent.suffix != ".tmp"}
         return self._names
 
-    def _close_surplus(self) -> None:
+    def _close_surplus(self) -> bool:
         idle = [name for name, shard in self._open.items() if shard.users == 0]
-        for name in idle[: max(0, len(self._open) - self._max_open)]:
+        surplus = idle[: max(0, len(self._open) - self._max_open)]
+        for name in surplus:
             self._open.pop(name).engine.close()
+        return bool(surplus)
 
-    def _discard_if_replaced(self, shard: OpenShard[EngineShard]) -> None:
-        if shard.replaced and shard.users == 0:
-            shard.engine.close()
-            shutil.rmtree(shard.path, ignore_errors=True)
-
-
-def unfinished(path: Path) -> Path:
-    """Return where `path` is prepared before the rename, cleared of what a dead process left there."""
-    prepared = path.with_name(f"{path.name}.tmp")
-    shutil.rmtree(prepared, ignore_errors=True)
-    prepared.parent.mkdir(parents=True, exist_ok=True)
-    return prepared
-
-
-def newest(home: Path) -> Path:
-    """Return the shard's folder in a store's folder, after deleting what a dead process left beside it.
-
-    Raises: `OSError` if there is none.
-    """
-    numbers = sorted(int(path.name) for path in home.iterdir() if path.name.isdigit())
-    if not numbers:
-        raise FileNotFoundError(f"{home} holds no shard")
-    leftovers = [home / str(number) for number in numbers[:-1]]
-    for path in (*leftovers, *home.glob("*.tmp")):
-        shutil.rmtree(path, ignore_errors=True)
-    return home / str(numbers[-1])
-
-
-def copy_shard(source: Path, target: Path) -> None:
-    """Copy a folder with its holes left out: most of a shard's files are reserved space, not data.
-
-    Raises: `OSError`; `StorageFull`, before anything is copied, if the disk could not hold the copy and what is made
-    of it.
-    """
-    needed = 2 * sum(path.stat().st_blocks * 512 for path in source.rglob("*") if path.is_file())
-    if shutil.disk_usage(source).free < needed:
-        raise StorageFull(f"{needed >> 20} MiB of free disk are needed to copy {source}")
-    shutil.copytree(source, target, copy_function=copy_sparse)
-
-
-def copy_sparse(source: str, target: str) -> None:
-    """Copy one file; ranges that were never written stay unwritten."""
-    with Path(source).open("rb", buffering=0) as read, Path(target).open("wb", buffering=0) as write:
-        size = os.fstat(read.fileno()).st_size
-        write.truncate(size)
-        end = 0
-        while end < size:
-            try:
-                start = os.lseek(read.fileno(), end, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole up to the end
-                break
-            end = os.lseek(read.fileno(), start, os.SEEK_HOLE)
-            read.seek(start)
-            write.seek(start)
-            while start < end:
-                start += write.write(read.read(min(end - start, COPY_BYTES)))
-
-
-def sync_tree(folder: Path) -> None:
-    """Make every file of a folder survive a loss of power."""
-    for path in (folder, *folder.rglob("*")):
-        sync(path)
-
-
-def sync(path: Path) -> None:
-    """Make one file, or the entries of one folder, survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def _discard_if_replaced(self, shard: OpenShard[EngineShard]) -> bool:
+        if not shard.replaced or shard.users > 0:
+            return False
+        shard.engine.close()
+        shutil.rmtree(shard.path, ignore_errors=True)
+        return True

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from indexes.store import Store
 
-# A store that is written to all the time would never be compacted, and would grow without end.
+# A store to which much is written all the time would never be compacted, and would grow without end.
 MAX_SPOILT = 2
 
 

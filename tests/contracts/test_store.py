@@ -17,7 +17,7 @@ from indexes.edge import EdgeEngine
 from indexes.errors import DocumentError, InvalidText, StoreUnavailable
 from indexes.qdrant import QdrantEngine
 from indexes.records import FloatVector, SparseVector
-from indexes.shards import copy_shard
+from indexes.shard_files import copy_shard
 from indexes.store import Engine, Payload, PayloadValue, Point, Scored, Store, Where
 
 SERVER_URL = os.environ.get("QDRANT_TEST_URL", "")

@@ -57,7 +57,7 @@ OWNERS = {
     "anthropic": ("ragopt/providers/anthropic.py", "ragopt/providers/batches/anthropic.py", "ragopt/providers/sdk.py"),
     "prometheus_client": ("ragopt/metrics.py", "ragopt/api/metrics.py"),
     "opentelemetry": ("ragopt/tracing.py",),
-    "qdrant_edge": ("indexes/edge.py", "indexes/bm25.py"),
+    "qdrant_edge": ("indexes/edge.py", "indexes/edge_shard.py", "indexes/bm25.py"),
     "qdrant_client": ("indexes/qdrant.py", "eval/campaign/qdrant_server.py"),
     **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
     **dict.fromkeys(("llama_index", "bm25s", "Stemmer"), ("eval/bench_llama.py",)),

@@ -16,12 +16,14 @@ import pytest
 from indexes.edge import EdgeEngine
 from indexes.errors import StoreLocked, StoreUnavailable
 from indexes.records import SparseVector
-from indexes.shards import copy_shard
+from indexes.shard_files import copy_shard
 from indexes.store import Point, Store, Where
 
 ROOT = Path(__file__).parents[2]
 DIM = 4
 ALL = Where()
+# Written while a compaction runs, whatever it takes: more than that would be too much to be written again.
+ENOUGH = 2_000
 WRITER = """
 import asyncio, sys, time
 from pathlib import Path
@@ -32,6 +34,32 @@ async def write():
     store = await EdgeEngine(Path(sys.argv[1])).open("a", dim=DIM)
     await store.upsert(some_points(300))
     print("acknowledged", flush=True)
+    time.sleep(60)
+
+asyncio.run(write())
+"""
+
+
+COMPACTER = """
+import asyncio, sys, time
+from pathlib import Path
+from tests.indexes.test_edge import some_points, DIM, ENOUGH
+from indexes.edge import EdgeEngine
+from indexes.store import Where
+
+async def write():
+    store = await EdgeEngine(Path(sys.argv[1]), compact_after=300).open("a", dim=DIM)
+    await store.upsert(some_points(1_500))
+    await store.delete(Where(above={"n": 999}))
+    compaction = asyncio.create_task(store.optimize())
+    written = 1_000
+    while not compaction.done():
+        if written < ENOUGH:
+            await store.upsert(some_points(10, start=written))
+            written += 10
+        await asyncio.sleep(0.02)
+    await compaction
+    print(written, flush=True)
     time.sleep(60)
 
 asyncio.run(write())
@@ -259,7 +287,7 @@ def test_compaction_keeps_what_is_live(home: Path) -> None:
 
 
 def test_writes_during_compaction_are_kept(home: Path) -> None:
-    """Points written and deleted while a compaction runs are as they should be afterwards."""
+    """Points written, changed and deleted while a compaction runs are so in the shard it makes, at the first try."""
 
     async def scenario(engine: EdgeEngine) -> None:
         store = await engine.open("a", dim=DIM)
@@ -268,14 +296,59 @@ def test_writes_during_compaction_are_kept(home: Path) -> None:
         compaction = asyncio.create_task(store.optimize())
         written = 1_200
         while not compaction.done():
-            await store.upsert(some_points(10, start=written))
-            written += 10
+            if written < ENOUGH:
+                await store.upsert(some_points(10, start=written))
+                await store.delete(Where(above={"n": written + 7}))
+                await store.set_payload(Where(equal={"n": written}), {"version": written})
+                written += 8
             await asyncio.sleep(0.02)
-        await compaction
+        assert await compaction
+        assert entries(home) == ["2", "name"]
         assert written > 1_200
+        await check(engine, written)
+
+    async def check(engine: EdgeEngine, written: int) -> None:
+        store = await engine.open("a", dim=DIM)
         assert await texts(store) == expected_texts(written)
+        changed = [point.payload["n"] async for point in store.scroll(Where(above={"version": 0}))]
+        assert sorted(changed) == [*range(1_200, written, 8)]
 
     run(scenario, home.parent, compact_after=1_000)
+
+
+def test_what_was_written_meanwhile_survives_kill_9(home: Path) -> None:
+    """A process that is killed right after a compaction leaves what was acknowledged while it ran."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPACTER, str(home.parent)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        written = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+    assert entries(home) == ["2", "name"]
+
+    async def read(engine: EdgeEngine) -> None:
+        assert await texts(await engine.open("a", dim=DIM)) == expected_texts(written)
+
+    run(read, home.parent)
+
+
+def test_small_store_that_is_written_over_is_compacted(home: Path) -> None:
+    """A store of fifty points is compacted once a thousand were written, and not for fewer."""
+
+    async def scenario(engine: EdgeEngine) -> None:
+        store = await engine.open("a", dim=DIM)
+        for start in range(0, 950, 50):
+            await store.upsert(some_points(50, start=start))
+            await store.delete(Where(at_most={"n": start - 1}))
+        await store.optimize()
+        assert entries(home) == ["1", "name"]
+        await store.upsert(some_points(50, start=950))
+        await store.delete(Where(at_most={"n": 949}))
+        await store.optimize()
+        assert entries(home) == ["2", "name"]
+        assert await texts(store) == sorted(f"text {n}" for n in range(950, 1_000))
+
+    run(scenario, home.parent)
 
 
 def test_two_compactions_at_once_are_one(home: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from indexes.errors import StorageFull
 from indexes.room import refuse_full
-from indexes.shards import copy_shard
+from indexes.shard_files import copy_shard
 
 
 def test_a_disk_with_room_is_written_to(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from indexes.errors import StoreUnavailable
-from indexes.shards import Compaction, ShardPool, copy_shard, newest
+from indexes.shard_files import LACKING, copy_shard, newest
+from indexes.shards import MOST_CARRIED, Compaction, ShardPool
 
 
 class TextShard:
@@ -25,6 +28,10 @@ class TextShard:
         assert not self.closed
         return (self.path / "data").read_text()
 
+    def append(self, text: str) -> None:
+        """Write at the end."""
+        (self.path / "data").write_text(self.read() + text)
+
     def close(self) -> None:
         """Close the shard, once."""
         assert not self.closed
@@ -37,6 +44,8 @@ class Engine:
     def __init__(self) -> None:
         self.loaded: list[TextShard] = []
         self.created = 0
+        self.may_load = threading.Event()
+        self.may_load.set()
 
     def create(self, path: Path) -> None:
         """Make an empty shard."""
@@ -46,6 +55,7 @@ class Engine:
 
     def load(self, path: Path) -> TextShard:
         """Return the shard of a folder."""
+        self.may_load.wait()
         if not (path / "data").exists():
             raise StoreUnavailable(f"{path} is damaged")
         self.loaded.append(TextShard(path))
@@ -82,7 +92,7 @@ def content(pool: ShardPool[TextShard], name: str) -> str:
 def plan(pool: ShardPool[TextShard], name: str, data: str | None) -> Compaction[TextShard]:
     """Return a compaction of a store whose result holds `data`, or no result at all."""
     with pool.lease(name) as shard:
-        compaction = Compaction.of(shard)
+        compaction = Compaction.of(shard, threading.Event())
         if data is not None:
             compaction.target.mkdir()
             (compaction.target / "data").write_text(data)
@@ -170,18 +180,84 @@ def test_adopted_copy_replaces_the_shard(engine: Engine, pool: ShardPool[TextSha
     assert content(pool, "a") == "compacted"
 
 
-@pytest.mark.parametrize("change", ["written", "reloaded"])
-def test_copy_of_what_has_changed_is_thrown_away(pool: ShardPool[TextShard], change: str) -> None:
-    """A copy of a shard that was written to, or closed and loaded, since the copy began is deleted."""
+def written(pool: ShardPool[TextShard], name: str, text: str, *, points: int = 1) -> None:
+    """Write at the end of a store."""
+    pool.write(name, lambda engine: engine.append(text), points=points)
+
+
+def test_what_is_written_meanwhile_is_in_the_copy_too(pool: ShardPool[TextShard], tmp_path: Path) -> None:
+    """What was written since the copy began is written to it, in order, before it takes the shard's place."""
     prepared = plan(pool, "a", "compacted")
-    if change == "written":
-        with pool.lease("a") as shard:
-            shard.written += 1
+    written(pool, "a", " one", points=3)
+    written(pool, "a", " two")
+    assert pool.adopt("a", prepared)
+    assert content(pool, "a") == "compacted one two"
+    with pool.lease("a") as shard:
+        assert (shard.written, shard.compacted, shard.compacting()) == (4, True, False)
+    assert not [*(tmp_path / "index").rglob(f"*{LACKING}")]
+    pool.close("a")
+    assert content(pool, "a") == "compacted one two"
+
+
+@pytest.mark.parametrize("change", ["much", "failed", "reloaded"])
+def test_copy_of_what_has_changed_is_thrown_away(pool: ShardPool[TextShard], change: str) -> None:
+    """So is one that would lack what is too much to be written again or was half written, and one of a closed shard."""
+    prepared = plan(pool, "a", "compacted")
+    if change == "much":
+        written(pool, "a", "!", points=MOST_CARRIED + 1)
+    elif change == "failed":
+        with pytest.raises(ZeroDivisionError):
+            pool.write("a", lambda _: 1 / 0, points=1)
     else:
         pool.close("a")
-    pool.adopt("a", prepared)
-    assert content(pool, "a") == "empty"
+    before = content(pool, "a")
+    assert not pool.adopt("a", prepared)
+    assert content(pool, "a") == before
     assert not prepared.target.exists()
+
+
+def test_write_that_waited_for_the_copy_is_in_it(engine: Engine, pool: ShardPool[TextShard]) -> None:
+    """A write that waits while the shard is replaced goes to the one in its place."""
+    prepared = plan(pool, "a", "compacted")
+    with pool.lease("a") as old, ThreadPoolExecutor() as threads:
+        engine.may_load.clear()
+        adopted = threads.submit(pool.adopt, "a", prepared)
+        until(old.writing.locked)
+        late = threads.submit(written, pool, "a", " late")
+        until(lambda: old.users == 3)
+        engine.may_load.set()
+        assert adopted.result()
+        late.result()
+    assert content(pool, "a") == "compacted late"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return once it holds."""
+    while not holds():
+        time.sleep(0.001)
+
+
+def test_nothing_is_kept_for_a_compaction_that_is_over(pool: ShardPool[TextShard]) -> None:
+    """Once nobody waits for a compaction, what is written is not kept any more, and another one may begin."""
+    prepared = plan(pool, "a", "compacted")
+    with pool.lease("a") as shard:
+        assert shard.compacting()
+        prepared.over.set()
+        assert not shard.compacting()
+    written(pool, "a", "!")
+    assert (prepared.meanwhile, shard.compaction) == ([], None)
+
+
+def test_copy_that_lacks_something_is_no_shard(pool: ShardPool[TextShard]) -> None:
+    """A process that died before the copy held what was written meanwhile left the old shard; the copy is deleted."""
+    with pool.lease("a") as shard:
+        home = shard.path.parent
+    pool.close("a")
+    (home / "2").mkdir()
+    (home / "2" / "data").write_text("compacted")
+    (home / f"2{LACKING}").touch()
+    assert content(pool, "a") == "empty"
+    assert sorted(path.name for path in home.iterdir()) == ["1", "name"]
 
 
 def test_no_copy_means_nothing_to_gain(pool: ShardPool[TextShard]) -> None:

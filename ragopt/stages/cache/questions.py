@@ -20,8 +20,8 @@ from ragopt.stages.cache.entries import Place
 from ragopt.stages.cache.key import EntryKey
 
 KIND = "question"
-# Compaction is looked into after so many writes to one store.
-TIDY_AFTER = 1_000
+# Compaction is looked into after so many questions kept in one store: a look takes a tenth of a millisecond.
+TIDY_AFTER = 100
 
 logger = logging.getLogger(__name__)
 

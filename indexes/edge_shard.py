@@ -1,0 +1,82 @@
+"""One shard of the embedded engine on the disk: made, loaded, and compacted in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    Memory,
+    Modifier,
+    PayloadSchemaType,
+    UpdateOperation,
+)
+
+from indexes.points import DENSE, SPARSE
+from indexes.shard_files import sync_tree
+from indexes.store import INTEGER_FIELDS, KEYWORD_FIELDS
+
+# A scan of 20,000 vectors of 384 floats takes 5 ms and is exact: up to this size no graph is built.
+SCAN_KIBIBYTES = 40_000
+# What was deleted is dropped where it is a fifth of a segment of so many points. The engine's 1,000 would leave a store
+# of fifty points that was written over a thousand times as it is.
+VACUUM_POINTS = 100
+
+
+def shard_kind(dim: int) -> str:
+    """Return what changes when an empty shard would be made differently."""
+    made_of = (KEYWORD_FIELDS, INTEGER_FIELDS, SCAN_KIBIBYTES, VACUUM_POINTS)
+    return f"{dim}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
+
+
+def create_shard(path: Path, *, dim: int) -> None:
+    """Make an empty shard in a new folder, with its payload indexes, and close it."""
+    config = EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size=dim, distance=Distance.Cosine)},
+        sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        optimizers=EdgeOptimizersConfig(indexing_threshold=SCAN_KIBIBYTES, vacuum_min_vector_number=VACUUM_POINTS),
+        # Cold, the default: 50 payloads of 3 kB take 4 to 6 ms after a restart or a compaction, cached 0.2 ms.
+        payload_memory=Memory.Cached,
+        max_search_threads=2,  # the default is eight more threads for each open shard
+    )
+    EdgeShard.create(str(path), config).close()
+    load_shard(path).close()
+
+
+def load_shard(path: Path) -> EdgeShard:
+    """Return the shard of a folder; payload indexes that it lacks are made, in 0.2 s each for 20,000 points."""
+    shard = EdgeShard.load(str(path))
+    present = shard.info().payload_schema
+    for name in (*KEYWORD_FIELDS, *INTEGER_FIELDS):
+        if name not in present:
+            kind = PayloadSchemaType.Keyword if name in KEYWORD_FIELDS else PayloadSchemaType.Integer
+            shard.update(UpdateOperation.create_field_index(name, kind))
+    return shard
+
+
+def compact(copy: Path) -> None:
+    """Compact the copy of a shard, or delete it where there was nothing to gain."""
+    os.nice(10)
+    try:
+        shard = load_shard(copy)
+        changed = shard.optimize()
+        shard.close()
+        sync_tree(copy)
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
+    if not changed:
+        shutil.rmtree(copy)
+
+
+if __name__ == "__main__":
+    compact(Path(sys.argv[1]))
