@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import uvloop
 
+from indexes.memory import share_arenas
 from ragopt.api.app import create_app
 from ragopt.api.request_log import log_to_stderr
 from ragopt.api.running import Lifetime
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; exit code 0 after a clean drain."""
     settings = load_settings(data_dir=arguments.data_dir, host=arguments.host, port=arguments.port)
     refuse_workers(arguments.workers, settings)
+    share_arenas()
     log_to_stderr()
     sample = sample_paths(arguments.sample) if arguments.dev else None
     with DataDirLock(settings.data_dir) if embedded(settings) else nullcontext() as lock:
