@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,18 +81,21 @@ class InjectionDetector:
 
     async def document(self, text: str) -> Finding:
         """Return the finding of a document: that of its most suspicious piece."""
+        return (await self.documents([text]))[0]
+
+    async def documents(self, texts: Sequence[str]) -> list[Finding]:
+        """Return the finding of each document, in order; what is suspicious in all of them is embedded together."""
         head = self._model.heads["document"]
-        found = await to_thread.run_sync(lambda: suspects_of(text, head), limiter=self._threads)
-        if self._encoder is None or not found:
-            return worst(found, [head.by_signs(item.signs) for item in found])
-        found = sorted(found, key=lambda item: -item.signs)[:MOST_EMBEDDED]
-        vectors = await self._vectors([item.text for item in found] + [item.around for item in found])
-        rows = [document_row(vectors[item.text], vectors[item.around]) for item in found]
-        return worst(found, joint(head, found, rows))
+        found = await to_thread.run_sync(lambda: [suspects_of(text, head) for text in texts], limiter=self._threads)
+        if self._encoder is None:
+            return [worst(some, [head.by_signs(item.signs) for item in some]) for some in found]
+        found = [sorted(some, key=lambda item: -item.signs)[:MOST_EMBEDDED] for some in found]
+        vectors = await self._vectors([part for some in found for item in some for part in (item.text, item.around)])
+        return [worst(some, joint(head, some, vectors)) for some in found]
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, FloatVector]:
         distinct = list(dict.fromkeys(texts))
-        encoded = await self._encoder.encode(distinct) if self._encoder else []
+        encoded = await self._encoder.encode(distinct) if self._encoder and distinct else []
         return {text: item.dense for text, item in zip(distinct, encoded, strict=True)}
 
 
@@ -107,9 +110,13 @@ def readings_of(piece: Piece, head: Head) -> list[Suspect]:
     return [Suspect(text, head.signs.log_odds(text), span, piece.around) for text in readings(piece.text)]
 
 
-def joint(head: Head, suspects: Sequence[Suspect], rows: Sequence[FloatVector]) -> list[float]:
-    """Return the score of each suspect by signs and meaning."""
-    meaning = head.meaning.log_odds(np.stack(rows))
+def joint(head: Head, suspects: Sequence[Suspect], vectors: Mapping[str, FloatVector]) -> list[float]:
+    """Return the score of each suspect by signs and meaning; [] for none. vectors: of its text and surroundings."""
+    if not suspects:
+        return []
+    meaning = head.meaning.log_odds(
+        np.stack([document_row(vectors[item.text], vectors[item.around]) for item in suspects])
+    )
     return [head.joint(item.signs, float(odds)) for item, odds in zip(suspects, meaning, strict=True)]
 
 

@@ -17,6 +17,8 @@ from ragopt.settings.collections import CollectionSettings, Trust, collection_se
 
 # Screens at once, in threads of their own: a large ingest holds up no question.
 THREADS = 1
+# Documents whose suspicious pieces are embedded together: a few of one document fill no batch.
+AT_ONCE = 32
 # A text of more characters has more bytes than any document may.
 MOST_CHARS = 20_000_000
 # In the provenance of a document that went through, so that no text is screened twice.
@@ -44,29 +46,37 @@ class DocumentScreen:
     async def __call__(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
         """Return the documents, screened unless they were before, in order."""
         policy = collection_settings(self._collections, tenant=tenant, collection=collection)
-        return [item if len(item.text) > self._most_chars else await self._screened(item, policy) for item in documents]
+        found: list[Document] = []
+        for start in range(0, len(documents), AT_ONCE):
+            found += await self._screened(documents[start : start + AT_ONCE], policy)
+        return found
 
-    async def _screened(self, document: Document, policy: CollectionSettings) -> Document:
+    async def _screened(self, documents: Sequence[Document], policy: CollectionSettings) -> list[Document]:
+        looked_at = [at for at, item in enumerate(documents) if len(item.text) <= self._most_chars]
+        found = dict(enumerate(documents))
         if policy.personal_data != "off":
-            document = await to_thread.run_sync(screened, document, policy, limiter=self._threads)
-        if self._detector is None or policy.injection == "off":
-            return document
-        return await self._scored(document, policy, self._detector)
+            for at in looked_at:
+                found[at] = await to_thread.run_sync(screened, found[at], policy, limiter=self._threads)
+        if self._detector is not None and policy.injection != "off":
+            places = [at for at in looked_at if SCORED not in found[at].provenance]
+            parts = [part for at in places for part in (found[at].title, found[at].text)]
+            findings = iter(await self._detector.documents(parts) if parts else ())
+            for at in places:
+                found[at] = scored(found[at], policy, title=next(findings), text=next(findings))
+        return list(found.values())
 
-    async def _scored(self, document: Document, policy: CollectionSettings, detector: InjectionDetector) -> Document:
-        """Return a document with its score and trust, held back where the policy says so."""
-        if SCORED in document.provenance:
-            return document
-        title, text = await detector.document(document.title), await detector.document(document.text)
-        trust = trust_of(document, policy)
-        noted = {**found_in(title, text), "trust": trust}
-        high = max(title.score, text.score) >= THRESHOLD
-        held = policy.injection == "quarantine" and trust == "untrusted" and high
-        return replace(
-            document,
-            provenance={**document.provenance, **noted},
-            quarantined=document.quarantined or held,
-        )
+
+def scored(document: Document, policy: CollectionSettings, *, title: Finding, text: Finding) -> Document:
+    """Return a document with its score and trust, held back where the policy says so."""
+    trust = trust_of(document, policy)
+    noted = {**found_in(title, text), "trust": trust}
+    high = max(title.score, text.score) >= THRESHOLD
+    held = policy.injection == "quarantine" and trust == "untrusted" and high
+    return replace(
+        document,
+        provenance={**document.provenance, **noted},
+        quarantined=document.quarantined or held,
+    )
 
 
 def trust_of(document: Document, policy: CollectionSettings) -> Trust:

@@ -26,10 +26,12 @@ class Vectors:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.calls = 0
 
     async def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one vector for every text."""
         self.asked += texts
+        self.calls += 1
         return [Encoded(np.array([1, 0], np.float32), np.zeros((0, 16), np.uint8)) for _ in texts]
 
     async def encode_question(self, text: str) -> EncodedQuestion:
@@ -56,6 +58,17 @@ def test_only_what_the_signs_do_not_clear_is_embedded() -> None:
     assert encoder.asked == []
     assert asyncio.run(found.document(ATTACK)).score > THRESHOLD
     assert encoder.asked == [f"Assistant, {WORD} me now.", HARMLESS]
+
+
+def test_documents_are_read_together_and_each_for_itself() -> None:
+    """What is suspicious in several is embedded at once, and the findings are those of each alone."""
+    encoder = Vectors()
+    found = InjectionDetector(model(gate=0.0), encoder)
+    texts = [HARMLESS, ATTACK, "", f"{WORD} me. {HARMLESS}"]
+    together = asyncio.run(found.documents(texts))
+    assert encoder.calls == 1
+    assert together == [asyncio.run(found.document(text)) for text in texts]
+    assert asyncio.run(found.documents([])) == []
 
 
 def test_vectors_of_another_model_are_not_read() -> None:
