@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eval.cli.arguments import Commands, add_command, positive, share
 from eval.cli.output import Result, show
+from eval.errors import EvaluationError
 
 
 def add_to(commands: Commands) -> None:
@@ -24,10 +25,15 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure; return 1 if a batch cost too much, was not counted, was late, or was submitted twice."""
+    """Measure; return 1 if a batch cost too much, was not counted, was late, or was submitted twice.
+
+    Raises: `EvaluationError` where nothing is named that could be measured.
+    """
     from eval.batch import BatchJob, measure
     from eval.batch_kills import KillJob, batch_kills
 
+    if not arguments.data and not arguments.kills:
+        raise EvaluationError("name questions with --data DIR, or --kills")
     job = BatchJob(arguments.limit, repeats=arguments.repeats, seed=arguments.seed)
     results: list[Result] = [asyncio.run(measure(folder, job)) for folder in arguments.data]
     if arguments.kills:
