@@ -44,6 +44,7 @@ BUDGET_USD = Decimal(1_000)
 # The stub takes as long as it is told to; providers take up to a day.
 NEVER_S = 100_000.0
 DEADLINE_QUESTIONS = 100
+WRITTEN_S = 10.0
 RULES = BatchSettings(poll_s=0.2, poll_max_s=2, live_s=1)
 
 
@@ -135,17 +136,38 @@ def question(text: str, collection: str, service: Service) -> Question:
 async def both_ways(service: Service, stub: StubServer, questions: Sequence[Question], *, first: list[int]) -> Compared:
     """Return the answers of both ways, live first, and what the books say of the batch."""
     live = await answered_live(service, questions)
-    before = await service.accounts.meter.standing(questions[0])
+    before = await books(service, questions[0])
     asked = len(stub.state.asked_in_batches)
     ran = await run_batch(service, [replace(item, answer_id=answer_id()) for item in questions])
-    after = await service.accounts.meter.standing(questions[0])
-    rows = [row for row in await service.accounts.ledger.rows(limit=100_000) if row["batch"]]
+    after = await books(service, questions[0])
     facts = {
-        "spent": float(usd(sum(item.spent_nano for item in after) - sum(item.spent_nano for item in before))),
-        "held": float(usd(sum(item.held_nano for item in after))),
-        "billed": float(usd(sum(nano_above(Decimal(str(row["cost_usd"]))) for row in rows))),
+        "spent": float(usd(after.spent_nano - before.spent_nano)),
+        "held": float(usd(after.held_nano)),
+        "billed": float(usd(after.billed_nano - before.billed_nano)),
     }
     return Compared(live, ran, first, len(stub.state.asked_in_batches) - asked, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the budgets of a question count as spent and hold, and what all calls in the ledger cost; nano-USD."""
+
+    spent_nano: int
+    held_nano: int
+    billed_nano: int
+
+
+async def books(service: Service, asked: Question) -> Books:
+    """Return the books once all that was spent is written down. Raises: `BenchError` if Redis does not take it."""
+    if not await service.accounts.outbox.flush(within_s=WRITTEN_S):
+        raise BenchError("Redis has not taken what was spent")
+    standing = await service.accounts.meter.standing(asked)
+    rows = await service.accounts.ledger.rows(limit=100_000)
+    return Books(
+        sum(item.spent_nano for item in standing),
+        sum(item.held_nano for item in standing),
+        sum(nano_above(Decimal(str(row["cost_usd"]))) for row in rows),
+    )
 
 
 async def answered_live(service: Service, questions: Sequence[Question]) -> list[Answer]:
