@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_the_performance_page() -> None:
 def test_twice_as_much_needs_twice_as_much() -> None:
     """Processors follow answers, disk follows chunks and copies, and rounding is always up."""
     assert needed("service, processors", AIM) == "6 cores"
-    assert needed("service, processors", replace(AIM, answers_per_s=200)) == "11 cores"
+    assert needed("service, processors", replace(AIM, answers_per_s=200)) == "12 cores"
     assert needed("Qdrant, disk", AIM) == "15 GB"
     assert needed("Qdrant, disk", replace(AIM, copies=4)) == "29 GB"
     assert (whole(1, 600, 0.6), whole(1, 601, 0.6)) == (1, 2)
