@@ -36,8 +36,11 @@ class Embedder:
         self._projection = projection
         self._tokenizer = files.tokenizer()
         self._lanes = Lanes()
-        self._worker = threading.Thread(target=self._work, name="embedder", daemon=True)
-        self._worker.start()
+        self._workers = [
+            threading.Thread(target=self._work, name="embedder", daemon=True) for _ in range(forward.at_once)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     @classmethod
     def load(cls, model: str, *, cache_folder: Path) -> Embedder:
@@ -86,9 +89,10 @@ class Embedder:
         return await self._submit(lambda: self._encode_question(text), self._lanes.put_question)
 
     def close(self) -> None:
-        """End the worker after what is queued; the embedder is not used afterwards."""
+        """End the workers after what is queued; the embedder is not used afterwards."""
         self._lanes.close()
-        self._worker.join()
+        for worker in self._workers:
+            worker.join()
 
     async def _submit(self, call: Callable[[], T], put: Callable[[Job], None]) -> T:
         future: Future[T] = Future()

@@ -14,7 +14,7 @@ QUESTIONS_IN_A_ROW = 4
 
 
 class Lanes:
-    """Jobs for one worker. A question waits for at most one document, a document for at most four questions."""
+    """Jobs for some workers. A question waits for at most one document, a document for at most four questions."""
 
     def __init__(self) -> None:
         self._questions: deque[Job] = deque()
@@ -35,7 +35,7 @@ class Lanes:
         """Let `take` return None once both lanes are empty."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def take(self) -> Job | None:
         """Return the next job, waiting for one; None when the lanes are closed and empty."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -25,6 +27,7 @@ from indexes.errors import ModelUnavailable
 from indexes.records import FloatMatrix
 
 if TYPE_CHECKING:
+    from openvino import InferRequest
     from transformers import PreTrainedModel
 
 IdMatrix: TypeAlias = NDArray[np.int64]
@@ -39,6 +42,8 @@ CONVERT_TIMEOUT_S = 300
 # The shapes that batches are padded to: rows up to 8, of more the next multiple of 8; tokens in steps of 16.
 ROW_RUNGS = (1, 2, 4, 8)
 FEWEST_TOKENS, TOKEN_STEP = 32, 16
+# Calls of a small model side by side; each has room of its own.
+MOST_AT_ONCE = 16
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +63,10 @@ class ModelFiles:
 
 
 class Forward(Protocol):
-    """A compiled model."""
+    """A compiled model. at_once: how many calls may run side by side."""
 
     engine: str
+    at_once: int
 
     def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
         """Return float32 [batch, tokens, hidden] for int64 ids and mask [batch, tokens]."""
@@ -209,9 +215,10 @@ class CompiledModel:
 
     inputs: how many matrices it takes. They are padded to few shapes: OpenVINO prepares its kernels anew for a shape
     that it has not seen, in some 10 ms, and takes 2 to 3 ms to go from one that it knows to another.
+    at_once: how many calls run side by side; they share the cores evenly.
     """
 
-    def __init__(self, model: Path, cache_folder: Path) -> None:
+    def __init__(self, model: Path, cache_folder: Path, *, at_once: int = 1) -> None:
         import openvino
 
         core = openvino.Core()
@@ -219,24 +226,41 @@ class CompiledModel:
         self.engine = f"openvino-{'bf16' if fast else 'f32'}"
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if at_once == 1 else "THROUGHPUT",
+            "NUM_STREAMS": at_once,
             "CACHE_DIR": str(cache_folder / "compiled"),
         }
         compiled = core.compile_model(str(model), "CPU", settings)
+        self.at_once = at_once
         self.inputs = len(compiled.inputs)
-        self._request = compiled.create_infer_request()
+        self._idle: SimpleQueue[InferRequest] = SimpleQueue()
+        for _ in range(at_once):
+            self._idle.put(compiled.create_infer_request())
 
     def run(self, ids: IdMatrix, mask: IdMatrix, *others: IdMatrix) -> NDArray[np.float32]:
-        """Return the model's only output as float32 for matrices [batch, tokens]; one call at a time."""
+        """Return the model's only output as float32 for matrices [batch, tokens]; a call beyond `at_once` waits."""
         rows, width = ids.shape
         shape = ladder_shape(rows, width)
         mask = on_rung(mask, shape)
         # A row that is all padding would have nothing to attend to.
         mask[rows:, 0] = 1
         inputs = [on_rung(ids, shape), mask, *(on_rung(other, shape) for other in others)]
-        output = np.asarray(self._request.infer(inputs)[0], np.float32)[:rows]
+        request = self._idle.get()
+        try:
+            output = np.array(request.infer(inputs)[0], np.float32)[:rows]
+        finally:
+            self._idle.put(request)
         # The hidden states have a vector for each token; logits have no width to cut.
         return output[:, :width] if output.ndim == 3 else output
+
+
+def cores() -> int:
+    """Return on how many cores this process may run, 16 at most.
+
+    A small model runs on one core per call: a question of 32 tokens takes 2.3 ms on one and 2.0 on two, where two are
+    idle, and far longer on two where the other one is at work.
+    """
+    return min(MOST_AT_ONCE, len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
 
 
 def ladder_shape(rows: int, width: int) -> tuple[int, int]:
@@ -260,11 +284,12 @@ class OpenVinoForward:
     """The embedding model on OpenVINO."""
 
     def __init__(self, model: Path, cache_folder: Path) -> None:
-        self._compiled = CompiledModel(model, cache_folder)
+        self._compiled = CompiledModel(model, cache_folder, at_once=cores())
         self.engine = self._compiled.engine
+        self.at_once = self._compiled.at_once
 
     def hidden(self, ids: IdMatrix, mask: IdMatrix) -> HiddenStates:
-        """Return float32 [batch, tokens, hidden]; one call at a time."""
+        """Return float32 [batch, tokens, hidden]."""
         return self._compiled.run(ids, mask)
 
 
@@ -272,6 +297,7 @@ class TorchForward:
     """The model on torch, through sentence-transformers."""
 
     engine = "torch-f32"
+    at_once = 1
 
     def __init__(self, files: ModelFiles) -> None:
         self._model = loaded_transformer(files.folder)

@@ -19,7 +19,7 @@ from tokenizers import Encoding, Tokenizer
 
 from indexes.classifier import padded_pairs
 from indexes.errors import ModelUnavailable
-from indexes.model import CompiledModel, IdMatrix, fast_tokenizer, file_sha256, read_json, shipped_folder
+from indexes.model import CompiledModel, IdMatrix, cores, fast_tokenizer, file_sha256, read_json, shipped_folder
 
 TextPair: TypeAlias = tuple[str, str]
 LabelLogits: TypeAlias = NDArray[np.float32]
@@ -46,23 +46,24 @@ class PairCard:
 
 
 class LabelForward(Protocol):
-    """A compiled pair model."""
+    """A compiled pair model. at_once: how many calls may run side by side."""
 
     engine: str
+    at_once: int
 
     def run(self, ids: IdMatrix, mask: IdMatrix, *others: IdMatrix) -> LabelLogits:
-        """Return float32 [batch, labels] for ids, mask and types, int64 [batch, tokens] each; one call at a time."""
+        """Return float32 [batch, labels] for ids, mask and types, int64 [batch, tokens] each."""
 
 
 class PairModel:
-    """A loaded pair model. One worker thread takes the batches of all callers in the order they come."""
+    """A loaded pair model. Its workers take the batches of all callers in the order they come."""
 
     def __init__(self, card: PairCard, forward: LabelForward, tokenizer: Tokenizer) -> None:
         self.card = card
         self.engine = forward.engine
         self._forward = forward
         self._tokenizer = tokenizer
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pair-model")
+        self._workers = ThreadPoolExecutor(max_workers=forward.at_once, thread_name_prefix="pair-model")
 
     @classmethod
     def load(cls, folder: Path, *, cache_folder: Path) -> PairModel:
@@ -79,7 +80,7 @@ class PairModel:
         ):
             check_file(path, wanted)
         try:
-            forward = CompiledModel(folder / "model.xml", cache_folder)
+            forward = CompiledModel(folder / "model.xml", cache_folder, at_once=cores())
         except (ImportError, RuntimeError, OSError) as error:
             raise ModelUnavailable(f"{folder}: OpenVINO cannot run the model: {error}") from error
         loaded = cls(card, forward, fast_tokenizer(shipped_folder(), max_tokens=card.max_tokens))
@@ -91,13 +92,15 @@ class PairModel:
         """Return float32 [n, labels], in order; [0, labels] for no pairs. Raises: `ModelUnavailable` if it fails."""
         found = np.zeros((len(pairs), len(self.card.labels)), np.float32)
         loop = asyncio.get_running_loop()
-        for places in alike(pairs):
-            batch = [pairs[at] for at in places]
-            found[places] = await loop.run_in_executor(self._worker, self.judged, batch)
+
+        async def run(places: list[int]) -> None:
+            found[places] = await loop.run_in_executor(self._workers, self.judged, [pairs[at] for at in places])
+
+        await asyncio.gather(*(run(places) for places in alike(pairs, parts=self._forward.at_once)))
         return found
 
     def judged(self, pairs: Sequence[TextPair]) -> LabelLogits:
-        """Return float32 [n, labels] of one batch of at least one pair; blocking, one call at a time.
+        """Return float32 [n, labels] of one batch of at least one pair; blocking.
 
         Raises: `ModelUnavailable` if the model fails.
         """
@@ -111,14 +114,15 @@ class PairModel:
         return logits
 
     async def close(self) -> None:
-        """End the worker after the batch it is at; what still waits is dropped."""
-        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+        """End the workers after the batches they are at; what still waits is dropped."""
+        await asyncio.to_thread(self._workers.shutdown, cancel_futures=True)
 
 
-def alike(pairs: Sequence[TextPair]) -> list[list[int]]:
-    """Return the places of the pairs in batches of texts of like length, so that little is padded."""
+def alike(pairs: Sequence[TextPair], *, parts: int) -> list[list[int]]:
+    """Return the places of the pairs in batches of texts of like length, at least `parts` where there are so many."""
     order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
-    return [order[start : start + BATCH_PAIRS] for start in range(0, len(order), BATCH_PAIRS)]
+    size = max(1, min(BATCH_PAIRS, -(-len(order) // parts)))
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def read_card(folder: Path) -> PairCard:

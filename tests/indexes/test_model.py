@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from indexes.model import OpenVinoForward, ladder_shape, load_forward, model_files
+from indexes.model import HiddenStates, IdMatrix, OpenVinoForward, cores, ladder_shape, load_forward, model_files
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,19 @@ def test_the_callers_matrices_stay_as_they_are(forward: OpenVinoForward) -> None
     forward.hidden(ids, mask)
     np.testing.assert_array_equal(ids, before[0])
     np.testing.assert_array_equal(mask, before[1])
+
+
+def test_calls_at_once_give_what_they_give_one_by_one(forward: OpenVinoForward) -> None:
+    """Every core has a call of its own, and each caller gets the vectors of its own text."""
+    assert forward.at_once == cores() >= 1
+    rng = np.random.default_rng(1)
+    texts = [rng.integers(1000, 20_000, (1, 5 + number % 40)) for number in range(48)]
+
+    def hidden(ids: IdMatrix) -> HiddenStates:
+        return forward.hidden(ids, np.ones_like(ids))
+
+    alone = [hidden(ids) for ids in texts]
+    with ThreadPoolExecutor(3 * forward.at_once) as callers:
+        together = list(callers.map(hidden, texts))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

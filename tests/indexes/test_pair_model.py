@@ -88,10 +88,13 @@ def test_a_machine_that_cannot_run_it_says_so(exported: Exported, tmp_path: Path
 
 
 def test_batches_hold_every_pair_once() -> None:
-    """Batches are short, of like length, and together every pair."""
+    """Batches are short, of like length, and together every pair; few pairs are shared out all the same."""
     pairs = [("x" * (7 * number % 23), "y") for number in range(2 * BATCH_PAIRS + 3)]
-    batches = alike(pairs)
+    batches = alike(pairs, parts=2)
     assert [len(batch) for batch in batches] == [BATCH_PAIRS, BATCH_PAIRS, 3]
     lengths = [len(pairs[at][0]) for batch in batches for at in batch]
     assert lengths == sorted(lengths)
     assert sorted(at for batch in batches for at in batch) == list(range(len(pairs)))
+    assert [len(batch) for batch in alike(pairs[:3], parts=2)] == [2, 1]
+    assert [len(batch) for batch in alike(pairs[:1], parts=2)] == [1]
+    assert alike([], parts=2) == []
