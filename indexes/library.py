@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import TypeAlias
 from urllib.parse import quote
 
 from indexes.access import ANYONE, Reader
+from indexes.ahead import ahead
 from indexes.bm25 import Bm25Encoder
 from indexes.chunking import CountTokens
 from indexes.collection import Collection, StageTimer
@@ -38,6 +39,8 @@ LockFor: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
 
 # Documents are embedded and published in groups of about this many chunks: bounded memory, few commits.
 GROUP_CHUNKS = 512
+# Documents looked at together before they are stored: few enough that there is always something to embed.
+ADMITTED_AT_ONCE = 32
 # Terms that BM25 keeps of a token of English text, stop words gone: what its length is normalised by.
 TERMS_PER_TOKEN = 0.47
 
@@ -57,6 +60,7 @@ class Library:
         max_document_bytes: int,
         lock_for: LockFor | None = None,
         admit: Admit | None = None,
+        group_chunks: int = GROUP_CHUNKS,
     ) -> None:
         self._engine = engine
         self._embedder = embedder
@@ -66,6 +70,7 @@ class Library:
         )
         self._lock_for = lock_for or (lambda _: nullcontext())
         self._admit = admit or unchanged
+        self._group_chunks = group_chunks
         self._opened: dict[Scope, Collection] = {}
         self._opening = asyncio.Lock()
         self._tidying: set[asyncio.Task[None]] = set()
@@ -85,13 +90,19 @@ class Library:
         becomes visible whole, in groups of about 512 chunks. by: who sends them; it writes and replaces only
         what it may read. Raises: `StoreUnavailable`, `SettingsMismatch`.
         """
-        admitted = await self.admitted(tenant, collection, documents)
-        results = self._preparer.refusals(admitted, by)
+        results = self._preparer.refusals(documents, by)
         tally = IngestTally(len(documents), progress)
         tally.add(documents=len(results))
         if len(results) < len(documents):
-            target = await self._open(Scope(tenant, collection), create=True)
-            await self._ingest_into(target, admitted, by=by, results=results, tally=tally)
+            scope = Scope(tenant, collection)
+            target = await self._open(scope, create=True)
+            accepted = {at: document for at, document in enumerate(documents) if at not in results}
+            # The next group is screened and chunked, in one thread of Python, while the model is at work on this one.
+            async with aclosing(
+                ahead(self._groups(target, scope, accepted, by=by, results=results, tally=tally))
+            ) as groups:
+                async for group in groups:
+                    results.update(await self._publish(target, group, by=by, tally=tally))
             self._tidy_later(target)
         return [results[at] for at in range(len(documents))]
 
@@ -223,36 +234,42 @@ class Library:
         self._tidying.add(task)
         task.add_done_callback(self._tidying.discard)
 
-    async def _ingest_into(
+    async def _groups(
         self,
         target: Collection,
-        documents: Sequence[Document],
+        scope: Scope,
+        documents: Mapping[int, Document],
         *,
         by: Reader,
         results: dict[int, IngestResult],
         tally: IngestTally,
-    ) -> None:
+    ) -> AsyncGenerator[dict[int, ChunkedDocument]]:
+        """Yield the chunked documents in groups of about 512 chunks, by place; `results` gets what is not stored."""
         group: dict[int, ChunkedDocument] = {}
-        for at, document in enumerate(documents):
-            if at in results:
-                continue
-            chunked = await self._preparer.chunked(target, document, by=by)
-            if isinstance(chunked, IngestResult):
-                results[at] = chunked
-                tally.add(documents=1)
-                continue
-            group[at] = chunked
-            tally.add(chunks_found=len(chunked.spans))
-            if sum(len(item.spans) for item in group.values()) >= GROUP_CHUNKS:
-                results.update(await self._publish(target, group, by=by, tally=tally))
-                group = {}
-        results.update(await self._publish(target, group, by=by, tally=tally))
+        waiting = list(documents)
+        for start in range(0, len(waiting), ADMITTED_AT_ONCE):
+            places = waiting[start : start + ADMITTED_AT_ONCE]
+            some = [documents[at] for at in places]
+            admitted = await self.admitted(scope.tenant, scope.collection, some)
+            for at, document in zip(places, admitted, strict=True):
+                chunked = await self._preparer.chunked(target, document, by=by)
+                if isinstance(chunked, IngestResult):
+                    results[at] = chunked
+                    tally.add(documents=1)
+                    continue
+                group[at] = chunked
+                tally.add(chunks_found=len(chunked.spans))
+                if sum(len(item.spans) for item in group.values()) >= self._group_chunks:
+                    yield group
+                    group = {}
+        if group:
+            yield group
 
     async def _publish(
         self, target: Collection, group: dict[int, ChunkedDocument], *, by: Reader, tally: IngestTally
     ) -> dict[int, IngestResult]:
         prepared = await self._preparer.prepared(list(group.values()), tally)
-        results = await target.publish(prepared, by) if prepared else []
+        results = await target.publish(prepared, by)
         tally.add(documents=len(results))
         return dict(zip(group, results, strict=True))
 

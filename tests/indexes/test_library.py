@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound, DocumentNotFound, SettingsMismatch, StoreUnavailable
 from indexes.ingest import IngestProgress, indexed_text
-from indexes.library import Library, store_name
+from indexes.library import ADMITTED_AT_ONCE, Admit, Library, store_name
 from indexes.manifest import Manifest, Scope, manifest_point
 from indexes.records import Document, Hit, IndexKnobs, LiveChunk, Revision
 from indexes.store import Point, Store
@@ -26,13 +27,22 @@ def timer(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def library_over(engine: EdgeEngine, encoder: WordEncoder | None = None, *, chunk_tokens: int = 20) -> Library:
+def library_over(
+    engine: EdgeEngine,
+    encoder: WordEncoder | None = None,
+    *,
+    chunk_tokens: int = 20,
+    admit: Admit | None = None,
+    group_chunks: int = 512,
+) -> Library:
     return Library(
         engine,
         encoder or WordEncoder(),
         knobs=IndexKnobs(chunk_tokens=chunk_tokens),
         count_tokens=count_tokens_batch,
         max_document_bytes=100_000,
+        admit=admit,
+        group_chunks=group_chunks,
     )
 
 
@@ -206,6 +216,62 @@ def test_bad_documents_fail_alone(tmp_path: Path) -> None:
         codes = [item.error.code if item.error else None for item in results]
         assert codes == ["empty_text", "invalid_text", "document_too_large", None, "invalid_document"]
         assert [info.id for info in await library_over(engine).documents(TENANT, COLLECTION)] == ["handbook"]
+
+    on_edge(tmp_path, check)
+
+
+def test_documents_are_admitted_a_few_at_a_time_and_refused_ones_never(tmp_path: Path) -> None:
+    """What cannot be stored is not screened; a long ingest stores its first documents before it screens the last."""
+
+    async def check(engine: EdgeEngine) -> None:
+        stored_by_then: list[int] = []
+        done = 0
+
+        def count(progress: IngestProgress) -> None:
+            nonlocal done
+            done = progress.documents_done
+
+        async def admit(tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
+            assert (tenant, collection) == (TENANT, COLLECTION)
+            assert all(document.text for document in documents)
+            assert len(documents) <= ADMITTED_AT_ONCE
+            stored_by_then.append(done)
+            return [replace(document, text=document.text.replace("edition", "issue")) for document in documents]
+
+        library = library_over(engine, admit=admit, group_chunks=64)
+        documents = [Document(f"d{n}", handbook(n, 6).text) for n in range(4 * ADMITTED_AT_ONCE)]
+        results = await library.ingest(TENANT, COLLECTION, [Document("empty", ""), *documents], progress=count)
+        assert [result.error is None for result in results] == [False] + [True] * len(documents)
+        assert len(stored_by_then) == 4
+        assert stored_by_then[-1] > 1
+        assert "issue 1 " in (await library.document(TENANT, COLLECTION, "d1")).text
+
+    on_edge(tmp_path, check)
+
+
+def test_a_failure_to_admit_leaves_what_was_stored(tmp_path: Path) -> None:
+    """The error is raised; what was published before it is whole and there, and the same ingest can go on."""
+
+    async def check(engine: EdgeEngine) -> None:
+        calls = 0
+
+        async def admit(_tenant: str, _collection: str, documents: Sequence[Document]) -> list[Document]:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise StoreUnavailable("the screen is down")
+            return list(documents)
+
+        library = library_over(engine, admit=admit, group_chunks=64)
+        documents = [Document(f"d{n:03}", handbook(n, 6).text) for n in range(3 * ADMITTED_AT_ONCE)]
+        with pytest.raises(StoreUnavailable, match="the screen is down"):
+            await library.ingest(TENANT, COLLECTION, documents)
+        there = [info.id for info in await library.documents(TENANT, COLLECTION)]
+        assert there
+        assert there == [document.id for document in documents[: len(there)]]
+        results = await library.ingest(TENANT, COLLECTION, documents)
+        assert [result.status for result in results[: len(there)]] == ["unchanged"] * len(there)
+        assert all(result.error is None for result in results)
 
     on_edge(tmp_path, check)
 
