@@ -75,6 +75,10 @@ class Row:
             raise DatasetError(f"{self.place}: `{name}` must be a string")
         return value
 
+    def optional(self, name: str) -> str:
+        """Return a string field, "" where it is missing. Raises: `DatasetError` if it is not a string."""
+        return self.text(name) if name in self.fields else ""
+
     def whole(self, name: str) -> int:
         """Return an integer field. Raises: `DatasetError` if it is missing or not an integer."""
         value = self.fields.get(name)
@@ -104,8 +108,7 @@ def read_dataset(folder: Path) -> Dataset:
 def read_documents(folder: Path) -> Iterator[tuple[str, Document]]:
     """Yield each row of the corpus as its place and a document, in file order."""
     for row in rows_of(jsonl_file(folder, "corpus")):
-        title = row.text("title") if "title" in row.fields else ""
-        yield row.place, Document(id=row.text("id"), text=row.text("text"), title=title)
+        yield row.place, Document(id=row.text("id"), text=row.text("text"), title=row.optional("title"))
 
 
 def read_queries(folder: Path) -> Iterator[tuple[str, Query]]:
@@ -142,11 +145,9 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def read_references(folder: Path, documents: tuple[Document, ...]) -> dict[str, tuple[Reference, ...]]:
     """Return query id to its spans, {} where the set has none. Raises: as `read_dataset`."""
-    if not any((folder / f"spans{ending}").is_file() for ending in (".jsonl", ".jsonl.gz")):
-        return {}
     texts = {document.id: document.text for document in documents}
     found: dict[str, tuple[Reference, ...]] = {}
-    for row in rows_of(jsonl_file(folder, "spans")):
+    for row in rows_in(folder, "spans"):
         reference = Reference(row.text("doc_id"), row.whole("start"), row.whole("end"))
         text = texts.get(reference.document_id)
         if text is None:
@@ -161,10 +162,23 @@ def read_references(folder: Path, documents: tuple[Document, ...]) -> dict[str, 
 
 def jsonl_file(folder: Path, name: str) -> Path:
     """Return the path of `name`.jsonl or `name`.jsonl.gz in `folder`. Raises: `DatasetError` if neither is there."""
-    for ending in (".jsonl", ".jsonl.gz"):
-        if (folder / (name + ending)).is_file():
-            return folder / (name + ending)
-    raise DatasetError(f"{folder}: no {name}.jsonl or {name}.jsonl.gz")
+    path = jsonl_in(folder, name)
+    if path is None:
+        raise DatasetError(f"{folder}: no {name}.jsonl or {name}.jsonl.gz")
+    return path
+
+
+def jsonl_in(folder: Path, name: str) -> Path | None:
+    """Return the path of `name`.jsonl or `name`.jsonl.gz in `folder`, None if neither is there."""
+    paths = (folder / f"{name}{ending}" for ending in (".jsonl", ".jsonl.gz"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def rows_in(folder: Path, name: str) -> Iterator[Row]:
+    """Yield the rows of `name` in `folder`, nothing where it is not there. Raises: as `rows_of`."""
+    path = jsonl_in(folder, name)
+    if path is not None:
+        yield from rows_of(path)
 
 
 def rows_of(path: Path) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.datasets import JsonValue, Row, jsonl_file, rows_of
+from eval.datasets import JsonValue, Row, jsonl_file, jsonl_in, rows_of
 from eval.errors import DatasetError
 from ragopt.domain import Role, Turn
 
@@ -62,8 +62,8 @@ def read_memory_set(folder: Path) -> MemorySet:
 def questions_file(folder: Path) -> Path:
     """Return the file of the questions. Raises: `DatasetError` if there is none."""
     for name in QUESTION_FILES:
-        if any((folder / f"{name}{ending}").is_file() for ending in (".jsonl", ".jsonl.gz")):
-            return jsonl_file(folder, name)
+        if (path := jsonl_in(folder, name)) is not None:
+            return path
     raise DatasetError(f"{folder}: no {' or '.join(f'{name}.jsonl' for name in QUESTION_FILES)}")
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from eval.datasets import jsonl_file, rows_of
+from eval.datasets import jsonl_file, jsonl_in, rows_of
 from eval.errors import DatasetError
 from eval.routing_curve import Outcomes
 from eval.routing_fit import Matrix, Prompts
@@ -41,7 +41,7 @@ class Encode(Protocol):
 
 def is_routing_set(folder: Path) -> bool:
     """Return whether the folder holds recorded outcomes of models."""
-    return any((folder / f"routing{ending}").is_file() for ending in (".jsonl", ".jsonl.gz"))
+    return jsonl_in(folder, "routing") is not None
 
 
 def read_routing_set(folder: Path) -> RoutingSet:
@@ -57,7 +57,7 @@ def read_routing_set(folder: Path) -> RoutingSet:
         if len(outcome) != 2 or (correct and set(correct) != set(outcome)):
             raise DatasetError(f"{row.place}: `correct` must name the same two models in every line")
         texts.append(row.text("prompt"))
-        domains.append(row.text("domain") if "domain" in row.fields else "")
+        domains.append(row.optional("domain"))
         for model, right in outcome.items():
             correct.setdefault(model, []).append(bool(right))
     if not texts:

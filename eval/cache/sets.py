@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.datasets import Row, jsonl_file, rows_of
+from eval.datasets import Row, rows_in
 from eval.errors import DatasetError
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -54,17 +54,12 @@ class QuestionSet:
 
 def read_question_set(folder: Path) -> QuestionSet:
     """Return what a folder has. Raises: `DatasetError` naming file and line, or if it has neither kind."""
-    pairs = tuple(map(pair_of, rows_of(jsonl_file(folder, "pairs")))) if has(folder, "pairs") else ()
-    utterances = tuple(map(utterance_of, rows_of(jsonl_file(folder, "intents")))) if has(folder, "intents") else ()
+    pairs = tuple(map(pair_of, rows_in(folder, "pairs")))
+    utterances = tuple(map(utterance_of, rows_in(folder, "intents")))
     if not pairs and not utterances:
         raise DatasetError(f"{folder}: no pairs.jsonl or intents.jsonl with anything in it")
     digest = hashlib.sha256(repr(utterances or pairs).encode()).hexdigest()[:16]
     return QuestionSet(folder.resolve().name, pairs, utterances, digest)
-
-
-def has(folder: Path, name: str) -> bool:
-    """Return whether the folder has this file, packed or not."""
-    return any((folder / f"{name}{ending}").is_file() for ending in (".jsonl", ".jsonl.gz"))
 
 
 def pair_of(row: Row) -> QuestionPair:
@@ -72,17 +67,12 @@ def pair_of(row: Row) -> QuestionPair:
     same = row.fields.get("duplicate")
     if not isinstance(same, bool | int) or same not in (0, 1):
         raise DatasetError(f"{row.place}: `duplicate` must be true or false")
-    return QuestionPair(row.text("a"), row.text("b"), bool(same), optional(row, "domain") or optional(row, "segment"))
+    return QuestionPair(row.text("a"), row.text("b"), bool(same), row.optional("domain") or row.optional("segment"))
 
 
 def utterance_of(row: Row) -> Utterance:
     """Return the utterance in a line. Raises: `DatasetError`."""
-    return Utterance(row.text("text"), row.text("intent"), optional(row, "split"))
-
-
-def optional(row: Row, name: str) -> str:
-    """Return a string field, "" where it is missing. Raises: `DatasetError` if it is no string."""
-    return row.text(name) if name in row.fields else ""
+    return Utterance(row.text("text"), row.text("intent"), row.optional("split"))
 
 
 def measured_utterances(utterances: Sequence[Utterance]) -> list[Utterance]:

@@ -14,12 +14,11 @@ from eval.cache.sets import (
     QuestionSet,
     Utterance,
     Vectors,
-    has,
     intent_pairs,
     read_question_set,
 )
 from eval.cache.splits import held_out, is_drawn, key_of
-from eval.datasets import jsonl_file, rows_of
+from eval.datasets import jsonl_in, rows_in
 from eval.pairs.values import Pair
 from eval.routing_sets import Encode, shipped_vectors
 from ragopt.evidence import words
@@ -56,7 +55,8 @@ async def material_of(folders: Sequence[Path], *, seed: int, encode: Encode = sh
     Raises: `DatasetError`, or if a folder holds neither pairs, intents nor rewrites.
     """
     rng = np.random.default_rng(seed)
-    sets = [read_question_set(folder) for folder in folders if has(folder, "pairs") or has(folder, "intents")]
+    known = [folder for folder in folders if jsonl_in(folder, "pairs") or jsonl_in(folder, "intents")]
+    sets = [read_question_set(folder) for folder in known]
     train: list[Pair] = []
     choice: list[QuestionPair] = []
     for question_set in sets:
@@ -67,7 +67,7 @@ async def material_of(folders: Sequence[Path], *, seed: int, encode: Encode = sh
         else:
             pairs, chosen = of_pairs(question_set, rng)
             train, choice = train + pairs, choice + chosen
-    conversations = [talk for folder in folders if has(folder, "rewrites") for talk in conversations_in(folder)]
+    conversations = [talk for folder in folders for talk in conversations_in(folder)]
     questions = [question for talk in conversations for question in talk] + [pair.a for pair in train[:ALSO_EDITED]]
     train += made_from(questions, rng, count=MADE) + of_conversations(conversations, rng)
     hidden = {key_of(text) for question_set in sets for text in hidden_texts(question_set)}
@@ -171,7 +171,7 @@ def of_conversations(conversations: Sequence[Sequence[str]], rng: np.random.Gene
 def conversations_in(folder: Path) -> list[list[str]]:
     """Return the distinct standalone questions of each conversation of a rewriting set. Raises: `DatasetError`."""
     found: dict[str, dict[str, str]] = {}
-    for row in rows_of(jsonl_file(folder, "rewrites")):
+    for row in rows_in(folder, "rewrites"):
         text = row.text("rewrite")
         if len(text) <= LONGEST_MADE:
             # Ids end in the turn: `…#3` or `…<::>3`.

@@ -72,7 +72,7 @@ def case_of(row: Row) -> RewriteCase:
     return RewriteCase(
         id=row.text("id"),
         conversation=conversation_of(row.text("id")),
-        segment=next((row.text(name) for name in ("domain",) if name in row.fields), ""),
+        segment=row.optional("domain"),
         history=tuple(history),
         query=row.text("query"),
         human=row.text("rewrite"),

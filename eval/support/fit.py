@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eval.datasets import digest_of, read_dataset
+from eval.datasets import digest_of, jsonl_in, read_dataset
 from eval.errors import EvaluationError
 from eval.intervals import exact
 from eval.pairs.export import export
@@ -122,9 +122,7 @@ def gathered(job: FitSupportJob) -> Material:
 
 def is_claim_set(folder: Path) -> bool:
     """Return whether a folder holds labelled claims rather than documents."""
-    return not any((folder / f"corpus{ending}").is_file() for ending in (".jsonl", ".jsonl.gz")) and bool(
-        claims_file(folder)
-    )
+    return jsonl_in(folder, "corpus") is None and bool(claims_file(folder))
 
 
 def has_answers(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.datasets import JsonValue, Row, jsonl_file, rows_of
+from eval.datasets import JsonValue, Row, jsonl_file, jsonl_in, rows_of
 from eval.errors import DatasetError
 from indexes.chunking import unit_spans
 from indexes.structure import blocks
@@ -73,9 +73,8 @@ def read_claim_set(folder: Path) -> ClaimSet:
 def claims_file(folder: Path) -> Path:
     """Return the file of claims in a folder. Raises: `DatasetError` if there is none."""
     for name in FILES:
-        for ending in (".jsonl", ".jsonl.gz"):
-            if (folder / (name + ending)).is_file():
-                return folder / (name + ending)
+        if (path := jsonl_in(folder, name)) is not None:
+            return path
     return jsonl_file(folder, FILES[0])
 
 

@@ -129,7 +129,7 @@ def query_of(row: Row, *, number: int) -> Query:
     text = row.text("question")
     if not text.strip():
         raise DatasetError(f"{row.place}: `question` is empty")
-    return Query(id=f"q{number}", text=text, segment=row.text("segment") if "segment" in row.fields else "")
+    return Query(id=f"q{number}", text=text, segment=row.optional("segment"))
 
 
 def texts_in(row: Row, *names: str) -> list[str]:
