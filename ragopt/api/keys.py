@@ -16,7 +16,7 @@ from ragopt.api.schemas import ProblemOut, Wire
 from ragopt.api.security import BEARER, AdminCaller, KeyedRoute, actor_of
 from ragopt.audit.events import AuditEvent
 from ragopt.errors import MissingScope, NotFound
-from ragopt.state.key_records import ApiKey, KeyRecord
+from ragopt.state.key_records import ApiKey, KeyRecord, reads_of
 from ragopt.state.keys import DAY_S, MAX_OVERLAP_S
 
 router = APIRouter(
@@ -102,7 +102,7 @@ def key_json(record: KeyRecord) -> Json:
         "id": key.id,
         "name": key.name,
         "scopes": sorted(key.scopes),
-        "reads": "all" if key.reader.everything else [*key.reader.principals],
+        "reads": reads_of(key),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "secrets": record.secrets(time.time()),

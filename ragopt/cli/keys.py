@@ -15,7 +15,7 @@ from ragopt.config import Settings, load_settings
 from ragopt.domain import TIER_RANK
 from ragopt.errors import InvalidRequest, NotFound
 from ragopt.principals import reader_of
-from ragopt.state.key_records import ApiKey, KeyRecord, Pins
+from ragopt.state.key_records import KeyRecord, Pins, key_fields, reads_of
 from ragopt.state.keys import DAY_S
 from ragopt.wiring.auditing import audit_file
 from ragopt.wiring.books import opened_keys
@@ -111,9 +111,15 @@ async def listed(settings: Settings, arguments: argparse.Namespace) -> None:
     async with opened_keys(settings) as keys:
         found = await keys.records(arguments.tenant)
     if arguments.json:
-        say_json([{**key_json(record.key), "secrets": record.secrets(time.time())} for record in found])
+        say_json([key_json(record) for record in found])
         return
     say_table([["id", "tenant", "name", "scopes", "created", "secrets"], *map(row_of, found)])
+
+
+def key_json(record: KeyRecord) -> dict[str, object]:
+    """Return what is known about a key and about its secrets; those themselves are not in it."""
+    key = record.key
+    return {**key_fields(key), "reads": reads_of(key), "secrets": record.secrets(time.time())}
 
 
 def row_of(record: KeyRecord) -> list[str]:
@@ -168,26 +174,6 @@ def written_down(settings: Settings, act: Act, key_id: str, *, tenant: str) -> N
     if file is not None:
         file.append([AuditEvent(act, Actor(LOCAL, tenant), subject=key_id)])
         file.sync()
-
-
-def key_json(key: ApiKey) -> dict[str, object]:
-    """Return what is known about a key; its secret is not."""
-    return {
-        "id": key.id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "team": key.team,
-        "feature": key.feature,
-        "trusted_labels": key.trusted_labels,
-        "tier_floor": key.tier_floor,
-        "tier_ceiling": key.tier_ceiling,
-        "rpm": key.rpm,
-        "tpm": key.tpm,
-        "reads": "all" if key.reader.everything else [*key.reader.principals],
-    }
 
 
 def day(timestamp: float) -> str:

@@ -136,25 +136,36 @@ def valid_scopes(scopes: Iterable[str]) -> frozenset[str]:
     return granted
 
 
+def key_fields(key: ApiKey) -> dict[str, object]:
+    """Return what is known about a key as JSON can hold it, all but its reader; its secret is not in it."""
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "team": key.team,
+        "feature": key.feature,
+        "trusted_labels": key.trusted_labels,
+        "tier_floor": key.tier_floor,
+        "tier_ceiling": key.tier_ceiling,
+        "rpm": key.rpm,
+        "tpm": key.tpm,
+    }
+
+
+def reads_of(key: ApiKey) -> str | list[str]:
+    """Return whose documents a key may read beside those of everybody, as people are told it: `all` or principals."""
+    return "all" if key.reader.everything else [*key.reader.principals]
+
+
 def record_to_json(record: KeyRecord) -> str:
     """Return the record as it is stored."""
-    key = record.key
     return json.dumps(
         {
-            "id": key.id,
-            "tenant": key.tenant,
-            "name": key.name,
-            "scopes": sorted(key.scopes),
-            "created_at": key.created_at,
-            "expires_at": key.expires_at,
-            "team": key.team,
-            "feature": key.feature,
-            "trusted_labels": key.trusted_labels,
-            "tier_floor": key.tier_floor,
-            "tier_ceiling": key.tier_ceiling,
-            "rpm": key.rpm,
-            "tpm": key.tpm,
-            "reader": reader_fields(key.reader),
+            **key_fields(record.key),
+            "reader": reader_fields(record.key.reader),
             "digest": record.digest,
             "rotated_at": record.rotated_at,
             "old": None if record.old is None else asdict(record.old),
