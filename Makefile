@@ -41,7 +41,7 @@ campaign: $(STAMPS)/dev ## Kill, cut, fill and fuzz everything for an hour and a
 	    $(if $(QDRANT_TEST_URL),--qdrant-url $(QDRANT_TEST_URL)) $(CAMPAIGN_ARGS)
 
 docs: $(STAMPS)/dev ## Write docs/reference.md again from the code
-	@$(PYTHON) docs/generate_reference.py
+	@$(PYTHON) -m docs.generate_reference
 
 clean: ## Remove .venv and the caches; data in .ragopt stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist ./*.egg-info
