@@ -194,32 +194,27 @@ async def opened(
     redis_url: str, stub: StubServer, models: Sequence[Model], *, settings: Settings
 ) -> AsyncIterator[Office]:
     """Yield an office with the documents above."""
-    clock = Clock(time.time())
-    redis, encoder = connect(redis_url, timeout_s=5), WordEncoder()
+    clock, encoder = Clock(time.time()), WordEncoder()
     embedder = cast("Embedder", encoder)
-    accounts = accounts_over(redis, settings)
-    deployments = [model.deployment(stub) for model in models]
-    residency = Residency(settings.collections)
-    caller = ModelCaller(accounts.prices, meter=accounts.meter, retries=RetryRules(attempts=1), residency=residency)
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ragopt-test-"))
-        engine = EdgeEngine(Path(folder))
-        library = Library(
-            engine, encoder, knobs=IndexKnobs(), count_tokens=count_tokens_batch, max_document_bytes=10_000
-        )
-        await library.ingest("acme", "default", DOCUMENTS)
+        library = await library_in(stack, encoder)
+        redis = connect(redis_url, timeout_s=5)
+        stack.push_async_callback(redis.aclose)
+        accounts = accounts_over(redis, settings)
+        stack.push_async_callback(accounts.close)
+        deployments = [model.deployment(stub) for model in models]
+        for deployment in deployments:
+            stack.push_async_callback(deployment.provider.close)
+        residency = Residency(settings.collections)
+        caller = ModelCaller(accounts.prices, meter=accounts.meter, retries=RetryRules(attempts=1), residency=residency)
+        # A busy machine must not make a miss.
+        entries = RedisEntries(redis, limits=EntryLimits(timeout_s=30))
         pipeline = pipeline_over(
             library,
             embedder,
             judge=None,
             settings=settings,
-            # A busy machine must not make a miss.
-            cache=ResponseCache(
-                Keys("test", frozenset()),
-                RedisEntries(redis, limits=EntryLimits(timeout_s=30)),
-                library,
-                encoder.encode_question,
-            ),
+            cache=ResponseCache(Keys("test", frozenset()), entries, library, encoder.encode_question),
             deployments=deployments,
             prices=accounts.prices,
             caller=caller,
@@ -234,11 +229,14 @@ async def opened(
             embedder=encoder.tag,
             audit=NoAudit(),
         )
-        try:
-            yield Office(desk, stub, redis, clock)
-        finally:
-            for deployment in deployments:
-                await deployment.provider.close()
-            await accounts.close()
-            await engine.close()
-            await redis.aclose()
+        yield Office(desk, stub, redis, clock)
+
+
+async def library_in(stack: AsyncExitStack, encoder: WordEncoder) -> Library:
+    """Return a library with the documents above, in a folder that goes with the stack."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ragopt-test-"))
+    engine = EdgeEngine(Path(folder))
+    stack.push_async_callback(engine.close)
+    library = Library(engine, encoder, knobs=IndexKnobs(), count_tokens=count_tokens_batch, max_document_bytes=10_000)
+    await library.ingest("acme", "default", DOCUMENTS)
+    return library
