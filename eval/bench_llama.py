@@ -1,23 +1,28 @@
-"""The other side of the comparison: LlamaIndex's fusion retriever and bare bm25s, over our chunks and vectors.
+"""The other side of the comparison: LlamaIndex's ingest and fusion retriever, and bare bm25s, over our chunks.
 
 Both come with the extra `bench`; nothing here is imported unless it is measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import MissingExtra
-from indexes.records import EncodedQuestion, FloatVector
+from indexes.records import EncodedQuestion, FloatMatrix, FloatVector
 
 INSTALL = "pip install 'ragopt[bench]'"
 # LlamaIndex takes both lists as long as asked; ours are as long as what is kept, with this margin for ties.
 MARGIN = 50
+# Texts of one call of the model in LlamaIndex: as many as sentence-transformers takes by itself; its own 10 are slower.
+BATCH_TEXTS = 32
+
+# Texts to LlamaIndex's two indexes.
+LlamaIngest: TypeAlias = Callable[[Sequence[str]], None]
 
 
 class Node(Protocol):
@@ -124,6 +129,45 @@ def llama_fusion(vectors: Mapping[str, FloatVector], *, top_k: int) -> LlamaFusi
         retrievers, llm=MockLLM(), mode=FUSION_MODES.RECIPROCAL_RANK, similarity_top_k=top_k, num_queries=1
     )
     return LlamaFusion(fusion, QueryBundle)
+
+
+def llama_ingest(encode: Callable[[Sequence[str]], FloatMatrix]) -> LlamaIngest:
+    """Return LlamaIndex's way from texts to its in-memory vector store and its BM25 index. encode: texts to vectors.
+
+    Raises: `MissingExtra`.
+    """
+    try:
+        from llama_index.core import VectorStoreIndex
+        from llama_index.core.base.embeddings.base import BaseEmbedding
+        from llama_index.core.schema import TextNode
+        from llama_index.retrievers.bm25 import BM25Retriever
+    except ImportError as error:
+        raise MissingExtra(f"LlamaIndex is not installed: {INSTALL}") from error
+
+    class Encoder(BaseEmbedding):  # type: ignore[misc]
+        """The model as LlamaIndex calls it."""
+
+        def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+            found: list[list[float]] = encode(texts).tolist()
+            return found
+
+        def _get_text_embedding(self, text: str) -> list[float]:
+            return self._get_text_embeddings([text])[0]
+
+        def _get_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embeddings([query])[0]
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return self._get_query_embedding(query)
+
+    embed_model = Encoder(embed_batch_size=BATCH_TEXTS)
+
+    def ingest(texts: Sequence[str]) -> None:
+        nodes = [TextNode(id_=str(n), text=text) for n, text in enumerate(texts)]
+        VectorStoreIndex(nodes, embed_model=embed_model)
+        BM25Retriever.from_defaults(nodes=nodes, similarity_top_k=1)
+
+    return ingest
 
 
 def bare_bm25s(texts: Sequence[str], *, top_k: int) -> BareBm25s:
