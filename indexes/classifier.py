@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from indexes.compiled import CompiledModel, IdMatrix
 from indexes.errors import ModelUnavailable
 from indexes.model import (
-    CompiledModel,
-    IdMatrix,
     converted,
     fast_tokenizer,
     file_sha256,

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from indexes.classifier import padded_pairs
+from indexes.compiled import CompiledModel, IdMatrix, cores
 from indexes.errors import ModelUnavailable
-from indexes.model import CompiledModel, IdMatrix, cores, fast_tokenizer, file_sha256, read_json, shipped_folder
+from indexes.model import fast_tokenizer, file_sha256, read_json, shipped_folder
 
 TextPair: TypeAlias = tuple[str, str]
 LabelLogits: TypeAlias = NDArray[np.float32]
@@ -80,7 +81,7 @@ class PairModel:
         ):
             check_file(path, wanted)
         try:
-            forward = CompiledModel(folder / "model.xml", cache_folder, at_once=cores())
+            forward = CompiledModel(folder / "model.xml", cache_folder, at_once=cores(), int8=True)
         except (ImportError, RuntimeError, OSError) as error:
             raise ModelUnavailable(f"{folder}: OpenVINO cannot run the model: {error}") from error
         loaded = cls(card, forward, fast_tokenizer(shipped_folder(), max_tokens=card.max_tokens))

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from eval.pairs.network import PairNetwork
 from eval.pairs.values import Pair, Recipe
 from indexes.classifier import padded_pairs
-from indexes.model import IdMatrix, fast_tokenizer, shipped_folder
+from indexes.compiled import IdMatrix
+from indexes.model import fast_tokenizer, shipped_folder
 
 Batch: TypeAlias = tuple[IdMatrix, IdMatrix, IdMatrix]
 LogitRows: TypeAlias = NDArray[np.float32]

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from indexes.model import HiddenStates, IdMatrix, OpenVinoForward, cores, ladder_shape, load_forward, model_files
+from indexes.compiled import IdMatrix, cores, ladder_shape
+from indexes.model import HiddenStates, OpenVinoForward, load_forward, model_files
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 from eval.pairs.export import int8_rows
 from eval.pairs.network import PairNetwork
 from eval.pairs.training import logits_of
+from indexes.compiled import numbers_of, widened
 from indexes.errors import ModelUnavailable
 from indexes.pair_model import BATCH_PAIRS, PairModel, alike
+from ragopt.stages.cache.verifier import SHIPPED
 from tests.eval.pairs.tiny import PAIRS, tiny_pair_model
 
 Exported = tuple[Path, PairNetwork]
@@ -55,6 +58,24 @@ def test_matrices_are_int8(exported: Exported) -> None:
     values[3] = 0
     rows, scale = int8_rows(values)
     assert np.abs(rows * scale - values).max() <= np.abs(values).max() / 127 / 2 + 1e-6
+
+
+def test_widened_matrices_are_the_numbers_that_int8_stands_for() -> None:
+    """No product reads int8 any more, the tables still do, and in float32 the logits are the same."""
+    core = openvino.Core()
+    ids = np.arange(1000, 1018).reshape(2, 9)
+    inputs = [ids, np.ones_like(ids), np.zeros_like(ids)]
+    logits = []
+    for widen in (False, True):
+        model = core.read_model(SHIPPED / "model.xml")
+        model = widened(model) if widen else model
+        products = [node for node in model.get_ops() if node.get_type_name() == "MatMul"]
+        scaled = [node for node in products if numbers_of(node.input_value(1).get_node()) is not None]
+        assert bool(scaled) is not widen
+        assert any(node.get_element_type() == openvino.Type.i8 for node in model.get_ops())
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        logits.append(np.array(compiled(inputs)[0]))
+    np.testing.assert_allclose(logits[0], logits[1], atol=0.02 * float(np.abs(logits[0]).max()))
 
 
 def test_a_damaged_folder_is_refused(exported: Exported, tmp_path: Path) -> None:

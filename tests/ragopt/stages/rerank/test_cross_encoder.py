@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from indexes.classifier import Logits, TorchClassifier, classifier_files
+from indexes.compiled import IdMatrix
 from indexes.errors import ModelUnavailable
-from indexes.model import IdMatrix
 from ragopt.stages.rerank.choice import SETTING
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 
