@@ -19,8 +19,13 @@ def add_command(commands: Commands, name: str, summary: str) -> argparse.Argumen
 
 def add_sets(command: argparse.ArgumentParser) -> None:
     """Add the options of a subcommand that asks the questions of data folders."""
-    command.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(command)
     command.add_argument("--limit", type=positive, metavar="N", help="only the first N questions of a set")
+
+
+def add_folders(command: argparse.ArgumentParser) -> None:
+    """Add the option of a subcommand that reads whole data folders."""
+    command.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
 
 
 def add_configurations(command: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, add_sets
+from eval.cli.arguments import Commands, add_command, add_folders, add_sets
 from eval.cli.output import show
 
 
@@ -15,18 +15,14 @@ def add_to(commands: Commands) -> None:
     pii.epilog = "example: python -m eval pii --data shared/data/presidio_pii"
     add_sets(pii)
     pii.set_defaults(command=run_pii)
-    injection = add_command(commands, "injection", "attacks caught and harmless texts refused, and secrets in answers")
+    injection = add_screen(commands, "injection", "attacks caught and harmless texts refused, and secrets in answers")
     injection.epilog = "example: python -m eval injection --data shared/data/bipia --data shared/data/tensortrust"
-    add_sets(injection)
-    injection.add_argument("--model", type=Path, metavar="FILE", help="weights in place of those that ship")
-    injection.add_argument("--by-signs", action="store_true", help="by words alone, as with another embedding model")
-    injection.set_defaults(command=run_injection)
     fit = add_command(commands, "fit-injection", "fit the detector of injected instructions that ships")
     fit.epilog = (
         "example: python -m eval fit-injection --data bipia --data wildguard_benign --data squad_xquad "
         "--manuals constraints.txt --out injection.npz"
     )
-    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(fit)
     fit.add_argument("--manuals", type=Path, metavar="FILE", help="a list of packages whose descriptions are manuals")
     fit.add_argument("--without", action="append", default=[], metavar="NAME", help="learn nothing from this source")
     fit.add_argument("--vectors", type=Path, metavar="FILE", help="keeps the embeddings between runs")
@@ -37,19 +33,25 @@ def add_to(commands: Commands) -> None:
 
 def add_harmful(commands: Commands) -> None:
     """Add `harmful` and `fit-harmful`."""
-    harmful = add_command(commands, "harmful", "harmful requests and answers caught, and harmless ones refused")
+    harmful = add_screen(commands, "harmful", "harmful requests and answers caught, and harmless ones refused")
     harmful.epilog = "example: python -m eval harmful --data path/to/advbench --data shared/data/wildguard_benign"
-    add_sets(harmful)
-    harmful.add_argument("--model", type=Path, metavar="FILE", help="weights in place of those that ship")
-    harmful.add_argument("--by-signs", action="store_true", help="by words alone, as with another embedding model")
-    harmful.set_defaults(command=run_harmful)
     fit = add_command(commands, "fit-harmful", "fit the detector of harmful content that ships")
     fit.epilog = "example: python -m eval fit-harmful --data wildguard_benign --data squad_xquad --out harmful.npz"
-    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(fit)
     fit.add_argument("--vectors", type=Path, metavar="FILE", help="keeps the embeddings between runs")
     fit.add_argument("--each-category", action="store_true", help="see what weights make of a category never learned")
     fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the weights")
     fit.set_defaults(command=run_fit_harmful)
+
+
+def add_screen(commands: Commands, name: str, summary: str) -> argparse.ArgumentParser:
+    """Return the parser of a new subcommand that measures a detector, with its options."""
+    command = add_command(commands, name, summary)
+    add_sets(command)
+    command.add_argument("--model", type=Path, metavar="FILE", help="weights in place of those that ship")
+    command.add_argument("--by-signs", action="store_true", help="by words alone, as with another embedding model")
+    command.set_defaults(command=run_screen, screen=name)
+    return command
 
 
 def run_pii(arguments: argparse.Namespace) -> int:
@@ -60,11 +62,14 @@ def run_pii(arguments: argparse.Namespace) -> int:
     return show(reports, as_lines=arguments.json)
 
 
-def run_injection(arguments: argparse.Namespace) -> int:
-    """Measure set by set, and all of them together where there are several."""
-    from eval.injection.measure import InjectionJob, measure
+def run_screen(arguments: argparse.Namespace) -> int:
+    """Measure a detector set by set; that of injections over all of them as well where there are several."""
+    from eval.harmful.measure import measure as measure_harmful
+    from eval.injection.measure import measure as measure_injection
+    from eval.screening.measure import ScreenJob
 
-    job = InjectionJob(arguments.limit, model=arguments.model, by_signs=arguments.by_signs, seed=arguments.seed)
+    measure = measure_injection if arguments.screen == "injection" else measure_harmful
+    job = ScreenJob(arguments.limit, model=arguments.model, by_signs=arguments.by_signs, seed=arguments.seed)
     return show(measure(arguments.data, job), as_lines=arguments.json)
 
 
@@ -80,14 +85,6 @@ def run_fit_injection(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     return show([run(job, arguments.out)], as_lines=arguments.json)
-
-
-def run_harmful(arguments: argparse.Namespace) -> int:
-    """Measure set by set."""
-    from eval.harmful.measure import HarmfulJob, measure
-
-    job = HarmfulJob(arguments.limit, model=arguments.model, by_signs=arguments.by_signs, seed=arguments.seed)
-    return show(measure(arguments.data, job), as_lines=arguments.json)
 
 
 def run_fit_harmful(arguments: argparse.Namespace) -> int:

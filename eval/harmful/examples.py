@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -17,7 +17,7 @@ from eval.harmful.material import (
     read_texts,
     read_wanted,
 )
-from eval.injection.examples import harmless_examples
+from eval.screening.examples import MADE, Example, harmless_examples
 from ragopt.harmful.model import Place
 
 # How often each phrase is asked for and asked about, given and told of.
@@ -26,22 +26,6 @@ EACH_ASKED, EACH_ABOUT, EACH_GIVEN, EACH_TOLD = 7, 5, 4, 4
 EACH_HARMLESS, EACH_HARMLESS_GIVEN = 5, 3
 # Of the texts of sets, one in so many is learned from by nobody: what `eval harmful` measures.
 HELD_OUT = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """A text where it stands. category: "" for a harmless one. source: set or family.
-
-    group: examples that are left out together: those of one phrase, or of one text of a set. family: of made ones, what
-    is left out with a category, "" otherwise.
-    """
-
-    text: str
-    place: Place
-    category: str
-    source: str
-    group: str
-    family: str = ""
 
 
 def is_held_out(text: str) -> bool:
@@ -55,13 +39,7 @@ def set_examples(folder: Path, *, seed: int) -> list[Example]:
     Raises: `KeyError` for a set that is not known.
     """
     return [
-        Example(
-            text=item.text,
-            place="question" if item.place == "question" else "answer",
-            category="",
-            source=item.source,
-            group=item.group,
-        )
+        replace(item, place="question" if item.place == "question" else "answer", around="")
         for item in harmless_examples(folder, seed=seed)
         # Lists of questions are no answers.
         if not item.source.endswith("/list") and not is_held_out(item.group)
@@ -107,13 +85,12 @@ def harmless_of(frames: Frames, wanted: Wanted, rng: random.Random) -> Iterator[
 
 
 def made(texts: Sequence[str], place: Place, wanted: Wanted, source: str, *, category: str = "") -> Iterator[Example]:
-    """Yield made texts, each once, as examples of one phrase."""
+    """Yield made texts, each once, as examples of one phrase; their label is their category."""
+    group = f"{wanted.family}/{wanted.phrase}"
     for text in dict.fromkeys(texts):
-        yield Example(
-            text=text,
-            place=place,
-            category=category,
-            source=f"made/{category or source}",
-            group=f"{wanted.family}/{wanted.phrase}",
-            family=wanted.family,
-        )
+        yield Example(text=text, place=place, source=f"{MADE}{category or source}", group=group, label=category)
+
+
+def family_of(example: Example) -> str:
+    """Return what a made example is left out with: a category or a kind of what is harmless; "" for one of a set."""
+    return example.group.partition("/")[0] if example.source.startswith(MADE) else ""

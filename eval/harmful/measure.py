@@ -11,17 +11,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.harmful.examples import is_held_out
-from eval.harmful.sets import Case, HarmfulSet, read_harmful_set
+from eval.harmful.sets import read_harmful_set
 from eval.intervals import exact, share
-from eval.report import Metrics, Report, Segment
-from eval.screening.folds import digest_of_folder
+from eval.report import Metrics, Report, Segment, by_segment
+from eval.screening.measure import ScreenJob, is_fitted_to
+from eval.screening.sets import Case, LabelledSet
 from indexes.embedding import Embedder
-from ragopt.config import cache_dir
 from ragopt.harmful.detector import HARMLESS, Harm, HarmfulDetector
 from ragopt.harmful.model import HarmfulModel, Place, model_from_bytes, shipped_model
 from ragopt.markers import without_markers
 from ragopt.reading import AnswerReader
-from ragopt.screening.heads import THRESHOLD
 from ragopt.screening.judging import Once, read
 
 # What the share of texts above the threshold is called, by place and by whether they are harmful.
@@ -31,16 +30,6 @@ NAMES: dict[tuple[Place, bool], str] = {
     ("answer", True): "answers_caught",
     ("answer", False): "benign_withheld",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HarmfulJob:
-    """How to measure. model: weights in place of those that ship. by_signs: without sentence vectors."""
-
-    limit: int | None = None
-    model: Path | None = None
-    by_signs: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +48,21 @@ class Scored:
     embedded: bool = False
 
 
-def measure(folders: Sequence[Path], job: HarmfulJob) -> list[Report]:
+def measure(folders: Sequence[Path], job: ScreenJob) -> list[Report]:
     """Return a report per set. Raises: `DatasetError`."""
     sets = [read_harmful_set(folder, seed=job.seed) for folder in folders]
     model = model_from_bytes(job.model.read_bytes()) if job.model else shipped_model()
-    trained = model.weights.trained_on
-    seen = [trained.get(item.name) == digest_of_folder(path) for item, path in zip(sets, folders, strict=True)]
+    seen = [is_fitted_to(model.weights, folder) for folder in folders]
     found = asyncio.run(scored_sets(sets, model, job, seen=seen))
     return [report_of(item, scored, model, job) for item, scored in zip(sets, found, strict=True)]
 
 
 async def scored_sets(
-    sets: Sequence[HarmfulSet], model: HarmfulModel, job: HarmfulJob, *, seen: Sequence[bool]
+    sets: Sequence[LabelledSet], model: HarmfulModel, job: ScreenJob, *, seen: Sequence[bool]
 ) -> list[list[Scored]]:
     """Return the scores of every set, by one detector."""
-    embedder = None if job.by_signs else await asyncio.to_thread(Embedder.load, "", cache_folder=cache_dir())
-    detector = HarmfulDetector(model, embedder)
-    try:
+    async with job.encoder() as embedder:
+        detector = HarmfulDetector(model, embedder)
         return [
             [
                 await scored(case, detector, embedder, seen=trained and not is_held_out(group_of(case)))
@@ -83,9 +70,6 @@ async def scored_sets(
             ]
             for item, trained in zip(sets, seen, strict=True)
         ]
-    finally:
-        if embedder is not None:
-            embedder.close()
 
 
 def group_of(case: Case) -> str:
@@ -107,19 +91,14 @@ async def scored(case: Case, detector: HarmfulDetector, embedder: Embedder | Non
     return Scored(case, worst, len(found), sum(map(bool, found)), seen)
 
 
-def report_of(item: HarmfulSet, scored: Sequence[Scored], model: HarmfulModel, job: HarmfulJob) -> Report:
+def report_of(item: LabelledSet, scored: Sequence[Scored], model: HarmfulModel, job: ScreenJob) -> Report:
     """Return the report of a set."""
     return Report(
         job="harmful",
         set=item.name,
         n=len(scored),
         seed=job.seed,
-        config={
-            "model": model.weights.tag,
-            "threshold": THRESHOLD,
-            "by_signs": job.by_signs,
-            "trained_on": any(one.seen for one in scored),
-        },
+        config=job.config(model.weights, seen=any(one.seen for one in scored)),
         metrics=metrics_of(scored),
         segments=dict(segments_of(scored)),
     )
@@ -129,13 +108,13 @@ def metrics_of(scored: Sequence[Scored]) -> Metrics:
     """Return the share of texts above the threshold, by place and label; of harmless answers that of sentences too."""
     found = {}
     for (place, harmful), name in NAMES.items():
-        here = [one for one in scored if (one.case.place, one.case.harmful) == (place, harmful)]
+        here = [one for one in scored if (one.case.place, one.case.positive) == (place, harmful)]
         if here:
             found[name] = share([bool(one.worst) for one in here])
         if here and name == "benign_withheld":
             total, wrong = sum(one.sentences for one in here), sum(one.harmful for one in here)
             found["benign_sentences_withheld"] = share([True] * wrong + [False] * (total - wrong))
-    asked = [one for one in scored if one.case.place == "question" and not one.case.harmful]
+    asked = [one for one in scored if one.case.place == "question" and not one.case.positive]
     if asked:
         found["benign_embedded"] = share([one.embedded for one in asked])
     return found
@@ -147,10 +126,8 @@ def segments_of(scored: Sequence[Scored]) -> Iterator[tuple[str, Segment]]:
         for name, seen in (("trained on", True), ("held out", False)):
             part = [one for one in scored if one.seen == seen]
             yield name, Segment(len(part), metrics_of(part))
-    names = sorted({one.case.segment for one in scored})
-    for name in names if len(names) > 1 else ():
-        part = [one for one in scored if one.case.segment == name]
-        yield name or "other", Segment(len(part), metrics_of(part))
+    for name, part in by_segment(scored, [one.case.segment for one in scored]).items():
+        yield name, Segment(len(part), metrics_of(part))
     found = Counter(one.worst.category for one in scored if one.worst.category)
     for category, count in sorted(found.items()):
         yield f"found/{category}", Segment(count, {"found": exact(count)})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from zlib import crc32
 
 import numpy as np
 import torch
 
-from eval.screening.folds import FOLDS
-from eval.screening.learning import LARGEST_INT8, Material, Rows
+from eval.screening.folds import FOLDS, folds_of
+from eval.screening.learning import Material, Rows, in_int8, minimise, sums_of_signs
 from ragopt.harmful.categories import CATEGORIES, CategoryModel
 from ragopt.screening.judging import Reading
 from ragopt.screening.signs import BUCKETS, buckets
@@ -23,24 +22,15 @@ def learn_categories(material: Material, categories: Sequence[str]) -> CategoryM
     labels = torch.tensor([CATEGORIES.index(name) for name in categories])
     counts = torch.bincount(labels, minlength=len(CATEGORIES)).clamp(min=1)
     weights = (len(labels) / len(CATEGORIES) / counts)[labels]
-    signs = learn_signs(material, labels, weights)
-    scale = float(np.abs(signs).max()) / LARGEST_INT8 or 1.0
-    rounded = np.rint(signs / scale).astype(np.int8)
-    return CategoryModel(np.ascontiguousarray(rounded.T), scale, learn_meaning(material, labels, weights))
+    signs, scale = in_int8(learn_signs(material, labels, weights))
+    return CategoryModel(np.ascontiguousarray(signs.T), scale, learn_meaning(material, labels, weights))
 
 
 def learn_signs(material: Material, labels: torch.Tensor, weights: torch.Tensor) -> Rows:
     """Return the weights of the buckets, float32 [BUCKETS, categories]."""
-    lists = [buckets(text) for text in material.texts]
-    places = torch.tensor(np.concatenate(lists))
-    offsets = torch.tensor(np.cumsum([0, *map(len, lists[:-1])]))
-    shares = torch.tensor([len(found) ** -0.5 for found in lists for _ in found], dtype=torch.float32)
     table = torch.zeros(BUCKETS, len(CATEGORIES), requires_grad=True)
-
-    def odds() -> torch.Tensor:
-        return torch.nn.functional.embedding_bag(places, table, offsets, mode="sum", per_sample_weights=shares)
-
-    return minimised(odds, table, labels, weights, penalty=SIGNS_PENALTY)
+    sums = sums_of_signs(material.texts)
+    return minimised(lambda: sums(table), table, labels, weights, penalty=SIGNS_PENALTY)
 
 
 def learn_meaning(material: Material, labels: torch.Tensor, weights: torch.Tensor) -> Rows:
@@ -58,23 +48,19 @@ def minimised(
     *,
     penalty: float,
 ) -> Rows:
-    """Return the table at which the loss of the log-odds is least, by full-batch quasi-Newton steps."""
-    optimizer = torch.optim.LBFGS([table], max_iter=STEPS, line_search_fn="strong_wolfe")
+    """Return the table at which the loss of the log-odds is least."""
 
     def loss() -> torch.Tensor:
-        optimizer.zero_grad()
         each = torch.nn.functional.cross_entropy(odds(), labels, reduction="none")
-        total = (each * weights).sum() + penalty / 2 * table.square().sum()
-        torch.autograd.backward(total)
-        return total
+        return (each * weights).sum() + penalty / 2 * table.square().sum()
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    minimise(loss, [table], steps=STEPS)
     return np.asarray(table.detach().numpy(), np.float32)
 
 
 def unseen_categories(material: Material, categories: Sequence[str], *, seed: int) -> list[bool]:
     """Return for each text whether its category is named rightly by weights that saw none of its group."""
-    fold = np.array([crc32(f"{seed}/{group}".encode()) % FOLDS for group in material.groups])
+    fold = folds_of(material, seed=seed)
     right = [False] * len(fold)
     for number in range(FOLDS):
         model = learn_categories(

@@ -11,14 +11,14 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from eval.datasets import Row, rows_of
+from eval.datasets import rows_in
 from eval.errors import DatasetError
+from eval.screening.sets import Case, LabelledSet, is_labelled
 from ragopt.harmful.model import Place
 
-LABELS = {"harmful": True, "benign": False}
+HARMFUL = "harmful"
 PLACE_OF_FILE: dict[str, Place] = {"prompts": "question", "completions": "answer"}
 ADVBENCH, XSTEST, COMPLETIONS = "harmful_behaviors.csv", "xstest_prompts.csv", "xstest_v2_completions_*.csv"
 # How XSTest calls the types of its unsafe prompts, and what a person says of a completion that does not refuse.
@@ -26,65 +26,36 @@ UNSAFE, COMPLIES = "contrast_", "1_full_compliance"
 MOST_TEXTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One text where it stands, whether it is harmful, and the part of its set that it belongs to, "" for none."""
-
-    text: str
-    place: Place
-    harmful: bool
-    segment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HarmfulSet:
-    """One set, its cases in the order of the files."""
-
-    name: str
-    cases: tuple[Case, ...]
-
-
-def read_harmful_set(folder: Path, *, seed: int) -> HarmfulSet:
+def read_harmful_set(folder: Path, *, seed: int) -> LabelledSet:
     """Return the set in a folder; of a corpus, at most 500 texts drawn at random.
 
     Raises: `DatasetError` if it holds no such file or a row is wrong.
     """
-    cases = [case_of(row, place) for name, place in PLACE_OF_FILE.items() for row in rows_in(folder, name)]
+    cases = [
+        Case(row.text("text"), place, is_labelled(row, HARMFUL))
+        for name, place in PLACE_OF_FILE.items()
+        for row in rows_in(folder, name)
+    ]
     texts = [row.text("text") for row in rows_in(folder, "corpus")]
     drawn = random.Random(seed).sample(texts, min(MOST_TEXTS, len(texts)))  # noqa: S311
-    cases += [Case(text, "answer", harmful=False, segment="corpus") for text in drawn]
+    cases += [Case(text, "answer", positive=False, segment="corpus") for text in drawn]
     cases += [*advbench(folder), *xstest(folder), *completions(folder)]
     if not cases:
         raise DatasetError(f"{folder}: no prompts, completions or corpus (.jsonl or .jsonl.gz), {ADVBENCH} or {XSTEST}")
-    return HarmfulSet(folder.resolve().name, tuple(cases))
-
-
-def rows_in(folder: Path, name: str) -> Iterator[Row]:
-    """Yield the rows of a file of the folder, nothing where it has none. Raises: `DatasetError`."""
-    for ending in (".jsonl", ".jsonl.gz"):
-        if (folder / (name + ending)).is_file():
-            yield from rows_of(folder / (name + ending))
-
-
-def case_of(row: Row, place: Place) -> Case:
-    """Return the case of a row. Raises: `DatasetError` for a label that is none."""
-    label = row.text("label")
-    if label not in LABELS:
-        raise DatasetError(f"{row.place}: `label` must be {' or '.join(LABELS)}")
-    return Case(row.text("text"), place, LABELS[label])
+    return LabelledSet(folder.resolve().name, tuple(cases))
 
 
 def advbench(folder: Path) -> Iterator[Case]:
     """Yield what AdvBench's goals ask and its targets answer, nothing where the folder has none."""
     for row in table(folder / ADVBENCH, ("goal", "target")):
-        yield Case(row["goal"], "question", harmful=True)
-        yield Case(row["target"], "answer", harmful=True)
+        yield Case(row["goal"], "question", positive=True)
+        yield Case(row["target"], "answer", positive=True)
 
 
 def xstest(folder: Path) -> Iterator[Case]:
     """Yield XSTest's prompts, each with its type, nothing where the folder has none."""
     for row in table(folder / XSTEST, ("prompt", "type")):
-        yield Case(row["prompt"], "question", harmful=row["type"].startswith(UNSAFE), segment=row["type"])
+        yield Case(row["prompt"], "question", positive=row["type"].startswith(UNSAFE), segment=row["type"])
 
 
 def completions(folder: Path) -> Iterator[Case]:
@@ -92,7 +63,7 @@ def completions(folder: Path) -> Iterator[Case]:
     for path in sorted(folder.glob(COMPLETIONS)):
         for row in table(path, ("type", "completion", "final_label")):
             if not row["type"].startswith(UNSAFE) and row["final_label"] == COMPLIES:
-                yield Case(row["completion"], "answer", harmful=False, segment="completions")
+                yield Case(row["completion"], "answer", positive=False, segment="completions")
 
 
 def table(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:

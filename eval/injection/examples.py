@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +12,12 @@ from types import MappingProxyType
 from eval.datasets import jsonl_file, rows_of
 from eval.injection.disguise import DISGUISES
 from eval.injection.material import ATTACKS, LOOKALIKES, Family, Grammar, read_grammar
+from eval.screening.examples import MADE, MOST_PIECES, Example, document_examples
 from ragopt.injection.model import Place
-from ragopt.screening.pieces import pieces, windows
+from ragopt.screening.pieces import pieces
 
-LISTED_CHARS = 300
+# The label of an attack.
+ATTACK = "attack"
 # How often each template is filled.
 EACH_ATTACK: Mapping[Place, int] = MappingProxyType({"question": 16, "document": 6})
 EACH_LOOKALIKE: Mapping[Place, int] = MappingProxyType({"question": 14, "document": 12})
@@ -28,105 +30,8 @@ LEFT_ON = ("typos", "split_words", "padded", "capitals")
 ORDERS = 300
 AMONG_ORDERS: Mapping[str, float] = MappingProxyType({"attack": 0.3, "harmless": 1.0})
 OWN_SURROUNDINGS, OTHER_SURROUNDINGS = 6, 4
-MANUAL_CHARS, SHORTEST_MANUAL = 12_000, 500
-# Of a set's texts, at most.
-MOST_QUESTIONS, MOST_PIECES, MOST_MANUALS = 1_000, 800, 4_000
-# Of a set's questions, so many stand in a document among others of it, as in a list of questions or a chat.
-MOST_LISTED = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """A text where it stands. around: what is beside it in a document. source: set or family.
-
-    group: examples that say the same in other words, which are left out together.
-    """
-
-    text: str
-    place: Place
-    attack: bool
-    source: str
-    group: str
-    around: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a set keeps harmless texts: the file and its fields, and what they are."""
-
-    file: str
-    fields: tuple[str, ...]
-    place: Place
-
-
-SOURCES: Mapping[str, Source] = MappingProxyType(
-    {
-        "wildguard_benign": Source("prompts", ("text",), "question"),
-        "banking77": Source("intents", ("text",), "question"),
-        "canard": Source("rewrites", ("query", "rewrite"), "question"),
-        "mtrag_rewrite": Source("rewrites", ("query",), "question"),
-        "qqp_gptcache": Source("pairs", ("a",), "question"),
-        "routellm_mmlu": Source("routing", ("prompt",), "question"),
-        "squad_xquad": Source("corpus", ("text",), "document"),
-        "clapnq": Source("corpus", ("text",), "document"),
-        "pubmedqa": Source("corpus", ("text",), "document"),
-        "presidio_pii": Source("dev", ("text",), "document"),
-    }
-)
-
-
-def harmless_examples(folder: Path, *, seed: int) -> list[Example]:
-    """Return texts of a set that nobody injected, drawn at random. Raises: `KeyError` for a set that is not known."""
-    name = folder.resolve().name
-    source = SOURCES[name]
-    rng = random.Random(f"{seed}/{name}")  # noqa: S311
-    texts = sorted(set(texts_of(folder, source)))
-    drawn = rng.sample(texts, min(MOST_QUESTIONS, len(texts)))
-    if source.place == "document":
-        return document_examples(drawn, source=name, most=MOST_PIECES, rng=rng)
-    asked = [
-        Example(text=part, place="question", attack=False, source=name, group=text)
-        for text in drawn
-        for part in windows(text)
-    ]
-    return [
-        *asked,
-        *listed_examples([text for text in texts if len(text) < LISTED_CHARS], source=name, rng=rng),
-        *passages_beside(folder, name, rng),
-    ]
-
-
-def listed_examples(questions: Sequence[str], *, source: str, rng: random.Random) -> list[Example]:
-    """Return questions as they stand in a list of questions, or in the log of a chat: among others of their kind."""
-    drawn = rng.sample(questions, min(3 * MOST_LISTED, len(questions)))
-    return [
-        Example(text=text, place="document", attack=False, source=f"{source}/list", group=text, around=f"{one} … {two}")
-        for one, text, two in zip(drawn[::3], drawn[1::3], drawn[2::3], strict=False)
-    ]
-
-
-def passages_beside(folder: Path, name: str, rng: random.Random) -> list[Example]:
-    """Return pieces of the corpus that lies beside a set's questions, [] where there is none."""
-    if not any((folder / f"corpus{ending}").is_file() for ending in (".jsonl", ".jsonl.gz")):
-        return []
-    texts = list(texts_of(folder, Source("corpus", ("text",), "document")))
-    return document_examples(texts, source=f"{name}/corpus", most=2 * MOST_PIECES, rng=rng)
-
-
-def texts_of(folder: Path, source: Source) -> Iterator[str]:
-    """Yield the fields of a set that hold harmless texts."""
-    for row in rows_of(jsonl_file(folder, source.file)):
-        yield from (row.text(field) for field in source.fields if isinstance(row.fields.get(field), str))
-
-
-def document_examples(texts: Iterable[str], *, source: str, most: int, rng: random.Random) -> list[Example]:
-    """Return at most `most` pieces of harmless documents, drawn at random."""
-    found = [
-        Example(text=piece.text, place="document", attack=False, source=source, group=text[:80], around=piece.around)
-        for text in texts
-        for piece in pieces(text)
-    ]
-    return rng.sample(found, min(most, len(found)))
+# Of manuals: the beginning of each, none that is shorter, and so many pieces of all of them.
+MANUAL_CHARS, SHORTEST_MANUAL, MOST_MANUALS = 12_000, 500, 4_000
 
 
 def manual_examples(names: Iterable[str], *, seed: int) -> list[Example]:
@@ -164,11 +69,11 @@ def injected_examples(folder: Path, surroundings: Sequence[str], *, seed: int) -
         first = pieces(row.text("text"))[0].text
         beside = [*rng.sample(own, OWN_SURROUNDINGS), *rng.sample(surroundings, OTHER_SURROUNDINGS)]
         found += [
-            Example(text=first, place="document", attack=True, source=source, group=group, around=around)
+            Example(text=first, place="document", source=source, group=group, around=around, label=ATTACK)
             for around in beside
         ]
         if row.text("kind") == "text":
-            found.append(Example(text=first, place="question", attack=False, source=source, group=group))
+            found.append(Example(text=first, place="question", source=source, group=group))
     return found
 
 
@@ -217,9 +122,9 @@ def attacks_of(
         if rng.random() < DISGUISED_SHARE:
             shown = DISGUISES[rng.choice(LEFT_ON)](shown, rng)
         around = rng.choice(beside) if place == "document" else ""
-        yield replace(made(shown, place, family.name, group=f"attack/{group}", around=around), attack=True)
+        yield replace(made(shown, place, family.name, group=f"attack/{group}", around=around), label=ATTACK)
 
 
 def made(text: str, place: Place, family: str, *, group: str, around: str = "") -> Example:
     """Return a made text that is harmless."""
-    return Example(text=text, place=place, attack=False, source=f"made/{family}", group=group, around=around)
+    return Example(text=text, place=place, source=f"{MADE}{family}", group=group, around=around)

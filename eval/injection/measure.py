@@ -13,34 +13,24 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.injection.disguise import DISGUISES
-from eval.injection.sets import Case, InjectionSet, Leak, read_injection_set
+from eval.injection.sets import InjectionSet, Leak, read_injection_set
 from eval.intervals import Interval, exact, share
-from eval.report import Metrics, Report, Segment
-from eval.screening.folds import digest_of_folder
-from indexes.embedding import Embedder
-from ragopt.config import cache_dir
+from eval.report import Metrics, Report, Segment, by_segment
+from eval.screening.measure import ScreenJob, is_fitted_to
+from eval.screening.sets import Case
 from ragopt.injection.detector import InjectionDetector
 from ragopt.injection.model import InjectionModel, model_from_bytes, shipped_model
+from ragopt.screening.heads import THRESHOLD
 from ragopt.stages.cite.released import holds
 
-# What a score must reach, and the share of harmless texts that may be refused where the threshold is the set's own.
-THRESHOLD, ALLOWED = 0.5, 0.02
+# The share of harmless texts that may be refused where the threshold is the set's own.
+ALLOWED = 0.02
 BEST = f"caught@benign<={ALLOWED:.2f}"
 RESAMPLES = 2_000
 # Attacks that are tried in every disguise.
 DISGUISED = 60
 
 Scores = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class InjectionJob:
-    """How to measure. model: weights in place of those that ship. by_signs: without sentence vectors."""
-
-    limit: int | None = None
-    model: Path | None = None
-    by_signs: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +47,16 @@ class Scored:
 
     def of(self, *, attack: bool) -> Scores:
         """Return the scores of the attacks, or of the harmless texts."""
-        return self.scores[[case.attack == attack for case in self.cases]]
+        return self.scores[[case.positive == attack for case in self.cases]]
 
 
-def measure(folders: Sequence[Path], job: InjectionJob) -> list[Report]:
+def measure(folders: Sequence[Path], job: ScreenJob) -> list[Report]:
     """Return a report per set, and one over all of them where there are several. Raises: `DatasetError`."""
     sets = [read_injection_set(folder) for folder in folders]
     model = model_from_bytes(job.model.read_bytes()) if job.model else shipped_model()
     found = asyncio.run(scored_sets(sets, model, job))
     reports = [
-        report_of(item, scored, model, job=job, seen=model.trained_on.get(item.name) == digest_of_folder(folder))
+        report_of(item, scored, model, job=job, seen=is_fitted_to(model, folder))
         for item, scored, folder in zip(sets, found, folders, strict=True)
     ]
     if len(sets) > 1:
@@ -78,22 +68,18 @@ def measure(folders: Sequence[Path], job: InjectionJob) -> list[Report]:
     return reports
 
 
-async def scored_sets(sets: Sequence[InjectionSet], model: InjectionModel, job: InjectionJob) -> list[Scored]:
+async def scored_sets(sets: Sequence[InjectionSet], model: InjectionModel, job: ScreenJob) -> list[Scored]:
     """Return the scores of every set, by one detector."""
-    embedder = None if job.by_signs else await asyncio.to_thread(Embedder.load, "", cache_folder=cache_dir())
-    detector = InjectionDetector(model, embedder)
-    try:
+    async with job.encoder() as embedder:
+        detector = InjectionDetector(model, embedder)
         return [await scored_set(item, detector, job) for item in sets]
-    finally:
-        if embedder is not None:
-            embedder.close()
 
 
-async def scored_set(item: InjectionSet, detector: InjectionDetector, job: InjectionJob) -> Scored:
+async def scored_set(item: InjectionSet, detector: InjectionDetector, job: ScreenJob) -> Scored:
     """Return the scores of one set, and of some of its attacks in every disguise."""
     cases = item.cases[: job.limit]
     scores = await scores_of(cases, detector)
-    attacks = [case for case in cases if case.attack and (case.place == "question" or case.planted)]
+    attacks = [case for case in cases if case.positive and (case.place == "question" or case.planted)]
     drawn = random.Random(job.seed).sample(attacks, min(DISGUISED, len(attacks)))  # noqa: S311
     disguised = {
         name: await scores_of([hidden(case, name, seed=job.seed) for case in drawn], detector)
@@ -116,11 +102,11 @@ def hidden(case: Case, disguise: str, *, seed: int) -> Case:
     rng = random.Random(f"{seed}/{case.text}")  # noqa: S311
     change = DISGUISES[disguise]
     if case.place == "question":
-        return Case(change(case.text, rng), "question", attack=True)
-    return Case(case.text.replace(case.planted, change(case.planted, rng)), "document", attack=True)
+        return Case(change(case.text, rng), "question", positive=True)
+    return Case(case.text.replace(case.planted, change(case.planted, rng)), "document", positive=True)
 
 
-def report_of(item: InjectionSet, scored: Scored, model: InjectionModel, *, job: InjectionJob, seen: bool) -> Report:
+def report_of(item: InjectionSet, scored: Scored, model: InjectionModel, *, job: ScreenJob, seen: bool) -> Report:
     """Return the report of a set. seen: whether the weights were fitted to it."""
     return Report(
         job="injection",
@@ -128,10 +114,7 @@ def report_of(item: InjectionSet, scored: Scored, model: InjectionModel, *, job:
         n=len(scored.cases) + len(item.leaks),
         seed=job.seed,
         config={
-            "model": model.tag,
-            "threshold": THRESHOLD,
-            "by_signs": job.by_signs,
-            "trained_on": seen,
+            **job.config(model, seen=seen),
             "own_threshold": bool(scored.of(attack=True).size and scored.of(attack=False).size),
         },
         metrics={**metrics_of(scored, seed=job.seed), **leak_metrics(item.leaks)},
@@ -176,10 +159,9 @@ def caught_above(attacks: Scores, calm: Scores) -> float:
 
 def segments_of(scored: Scored, *, seed: int) -> Iterator[tuple[str, Segment]]:
     """Yield the parts of a set where it has several, then the attacks in each disguise."""
-    names = sorted({case.segment for case in scored.cases})
-    for name in names if len(names) > 1 else ():
-        places = [at for at, case in enumerate(scored.cases) if case.segment == name]
-        yield name or "other", Segment(len(places), metrics_of(scored.part(places), seed=seed))
+    parts = by_segment(range(len(scored.cases)), [case.segment for case in scored.cases])
+    for name, places in parts.items():
+        yield name, Segment(len(places), metrics_of(scored.part(places), seed=seed))
     for disguise, scores in scored.disguised.items():
         yield f"variant/{disguise}", Segment(scores.size, {"caught": share((scores >= THRESHOLD).tolist())})
 

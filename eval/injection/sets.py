@@ -8,30 +8,20 @@ missing; labels are `injection` or `benign`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from eval.datasets import Row, rows_of
+from eval.datasets import Row, rows_in
 from eval.errors import DatasetError
+from eval.screening.sets import Case, LabelledSet, is_labelled
 from ragopt.injection.model import Place
 
-ATTACK, BENIGN = "injection", "benign"
+ATTACK = "injection"
 PLACE_OF_FILE: Mapping[str, Place] = {"documents": "document", "prompts": "question"}
 # Which fields of a row say to which part of its set it belongs, the first that is there.
 SEGMENT_FIELDS = ("task", "kind", "domain")
 WHERE = ("start", "middle", "end")
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One text. attack: whether it holds an instruction that does not belong; planted: that instruction, if known."""
-
-    text: str
-    place: Place
-    attack: bool
-    segment: str = ""
-    planted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +34,10 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class InjectionSet:
-    """One set, its cases in the order of the files."""
+class InjectionSet(LabelledSet):
+    """A `LabelledSet` with the answers of the set that tell a secret or keep it."""
 
-    name: str
-    cases: tuple[Case, ...]
-    leaks: tuple[Leak, ...] = field(default=())
+    leaks: tuple[Leak, ...] = ()
 
 
 def read_injection_set(folder: Path) -> InjectionSet:
@@ -66,32 +54,23 @@ def read_injection_set(folder: Path) -> InjectionSet:
     return InjectionSet(folder.resolve().name, tuple(cases), tuple(leaks))
 
 
-def rows_in(folder: Path, name: str) -> Iterator[Row]:
-    """Yield the rows of a file of the folder, nothing where it has none. Raises: `DatasetError`."""
-    for ending in (".jsonl", ".jsonl.gz"):
-        if (folder / (name + ending)).is_file():
-            yield from rows_of(folder / (name + ending))
-
-
 def case_of(row: Row, place: Place, planted: Mapping[str, str]) -> Case:
     """Return the case of a row. Raises: `DatasetError` for a label that is none."""
-    label = row.text("label")
-    if label not in (ATTACK, BENIGN):
-        raise DatasetError(f"{row.place}: `label` must be {ATTACK} or {BENIGN}")
+    is_attack = is_labelled(row, ATTACK)
     segment = next((row.text(name) for name in SEGMENT_FIELDS if isinstance(row.fields.get(name), str)), "")
     attack = row.fields.get("attack")
     known = planted.get(attack, "") if isinstance(attack, str) else ""
-    return Case(row.text("text"), place, label == ATTACK, segment, known)
+    return Case(row.text("text"), place, is_attack, segment, known)
 
 
 def made_documents(attacks: list[str], contexts: list[str]) -> Iterator[Case]:
     """Yield each context as it is, and with the attacks in turn on a line of their own, at each of three places."""
     turn = cycle(attacks)
     for context in contexts:
-        yield Case(context, "document", attack=False)
+        yield Case(context, "document", positive=False)
         for where in WHERE:
             attack = next(turn)
-            yield Case(inserted(context, attack, where=where), "document", attack=True, segment=where, planted=attack)
+            yield Case(inserted(context, attack, where=where), "document", positive=True, segment=where, planted=attack)
 
 
 def inserted(context: str, attack: str, *, where: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.intervals import Interval, bootstrap
@@ -17,13 +16,18 @@ FOLDS = 3
 
 def unseen_odds(material: Material, *, seed: int) -> tuple[Odds, Odds]:
     """Return the log-odds of each row, jointly and of signs alone, by weights that saw none of its group."""
-    fold = np.array([crc32(f"{seed}/{group}".encode()) % FOLDS for group in material.groups])
+    fold = folds_of(material, seed=seed)
     joint, alone = np.zeros(len(fold)), np.zeros(len(fold))
     for number in tqdm(range(FOLDS), desc="fold", unit="fit", leave=False):
         test: Flags = fold == number
         signs, meaning = learn(material.part(~test), seed=seed).odds(material.part(test))
         joint[test], alone[test] = signs + meaning, signs
     return joint, alone
+
+
+def folds_of(material: Material, *, seed: int) -> NDArray[np.int64]:
+    """Return the number of the fold that each row is left out with: the same for all of its group."""
+    return np.array([crc32(f"{seed}/{group}".encode()) % FOLDS for group in material.groups])
 
 
 def measured(material: Material, refused: Flags, *, seed: int) -> dict[str, Interval]:
@@ -40,11 +44,3 @@ def measured(material: Material, refused: Flags, *, seed: int) -> dict[str, Inte
         },
     }
     return {name: bootstrap(found.astype(float).tolist(), seed=seed) for name, found in values.items() if len(found)}
-
-
-def digest_of_folder(folder: Path) -> str:
-    """Return 16 hex digits that change with any JSON lines file of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.jsonl*")):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ragopt.screening.heads import Meaning
+from eval.screening.examples import MADE
+from ragopt.screening.heads import Head, Meaning
 from ragopt.screening.signs import BUCKETS, Signs, buckets
 
 Flags = NDArray[np.bool_]
@@ -40,6 +41,12 @@ class Material:
     sources: Sequence[str]
     groups: Sequence[str]
 
+    @property
+    def real(self) -> Flags:
+        """Return which rows are harmless texts of sets; made ones are of none."""
+        made = np.array([source.startswith(MADE) for source in self.sources], np.bool_)
+        return np.logical_not(self.positive | made)
+
     def part(self, chosen: Flags) -> Material:
         """Return the rows that are chosen."""
         at: list[int] = np.flatnonzero(chosen).tolist()
@@ -64,6 +71,10 @@ class Learned:
         signs = np.array([self.signs.log_odds(text) for text in material.texts], np.float64)
         return signs, self.meaning.log_odds(material.rows).astype(np.float64)
 
+    def head(self, *, threshold: float, alone: float, gate: float) -> Head:
+        """Return the head with these thresholds; see `Head`."""
+        return Head(self.signs, self.meaning, threshold=threshold, alone=alone, gate=gate)
+
 
 def learn(material: Material, *, seed: int) -> Learned:
     """Return what is learned from rows; the same for the same rows and seed."""
@@ -83,28 +94,51 @@ def row_weights(material: Material) -> Rows:
 
 
 def learn_signs(material: Material, weights: Rows) -> Signs:
-    """Return the linear model of a logistic regression, by full-batch quasi-Newton steps."""
-    lists = [buckets(text) for text in material.texts]
-    places = torch.tensor([place for found in lists for place in found])
-    offsets = torch.tensor(np.cumsum([0, *map(len, lists[:-1])]))
-    shares = torch.tensor([len(found) ** -0.5 for found in lists for _ in found])
-    table = torch.zeros(BUCKETS, 1, requires_grad=True)
-    bias = torch.zeros(1, requires_grad=True)
+    """Return the linear model of a logistic regression."""
+    table, bias = torch.zeros(BUCKETS, 1, requires_grad=True), torch.zeros(1, requires_grad=True)
     labels, of_row = torch.from_numpy(material.positive.astype(np.float32)), torch.from_numpy(weights)
-    optimizer = torch.optim.LBFGS([table, bias], max_iter=SIGNS_STEPS, line_search_fn="strong_wolfe")
+    sums = sums_of_signs(material.texts)
 
     def loss() -> torch.Tensor:
+        odds = sums(table)[:, 0] + bias
+        each = torch.nn.functional.binary_cross_entropy_with_logits(odds, labels, reduction="none")
+        return (each * of_row).sum() + SIGNS_PENALTY / 2 * table.square().sum()
+
+    minimise(loss, [table, bias], steps=SIGNS_STEPS)
+    found, scale = in_int8(table.detach().numpy()[:, 0])
+    return Signs(found, scale, float(bias.detach()))
+
+
+def sums_of_signs(texts: Sequence[str]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what adds up a table, float32 [BUCKETS, n], over the signs of each text, by the root of their number."""
+    lists = [buckets(text) for text in texts]
+    places = torch.tensor(np.concatenate(lists))
+    offsets = torch.tensor(np.cumsum([0, *map(len, lists[:-1])]))
+    shares = torch.tensor([len(found) ** -0.5 for found in lists for _ in found])
+
+    def sums(table: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.embedding_bag(places, table, offsets, mode="sum", per_sample_weights=shares)
+
+    return sums
+
+
+def minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor], *, steps: int) -> None:
+    """Move parameters to where the loss is least, by full-batch quasi-Newton steps."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        odds = torch.nn.functional.embedding_bag(places, table, offsets, mode="sum", per_sample_weights=shares)
-        each = torch.nn.functional.binary_cross_entropy_with_logits(odds[:, 0] + bias, labels, reduction="none")
-        total = (each * of_row).sum() + SIGNS_PENALTY / 2 * table.square().sum()
+        total = loss()
         torch.autograd.backward(total)
         return total
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    found = table.detach().numpy()[:, 0]
-    scale = float(np.abs(found).max()) / LARGEST_INT8 or 1.0
-    return Signs(np.rint(found / scale).astype(np.int8), scale, float(bias.detach()))
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+def in_int8(table: Rows) -> tuple[NDArray[np.int8], float]:
+    """Return weights as bytes and what to multiply them with."""
+    scale = float(np.abs(table).max()) / LARGEST_INT8 or 1.0
+    return np.rint(table / scale).astype(np.int8), scale
 
 
 class Network(torch.nn.Module):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 SENTENCES = {
@@ -45,6 +46,18 @@ def written_set(folder: Path, answers: Mapping[str, tuple[str, str, int]] = ANSW
     lines(folder / "spans.jsonl", spans)
     judged = "".join(f"{name}\t{document}\t1\n" for name, (_, document, _) in answers.items())
     (folder / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}", encoding="utf-8")
+    return folder
+
+
+def folder_of(folder: Path, files: Mapping[str, Sequence[Mapping[str, object]]]) -> Path:
+    """Return `folder`, made, with files of JSON lines, or of CSV where their name says so."""
+    folder.mkdir()
+    for name, rows in files.items():
+        if name.endswith(".csv"):
+            with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows([[*rows[0]], *(row.values() for row in rows)])
+        else:
+            lines(folder / name, rows)
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.datasets import Query, Reference, read_dataset
+from eval.datasets import Query, Reference, read_dataset, rows_in
 from eval.errors import DatasetError
 
 CORPUS = [{"id": "d1", "title": "One", "text": "Tea is hot. Ice is cold."}, {"id": "d2", "text": "Line\u2028two."}]
@@ -56,6 +56,15 @@ def test_qrels_and_spans_are_optional(folder: Path) -> None:
     (folder / "spans.jsonl").unlink()
     dataset = read_dataset(folder)
     assert (dataset.qrels, dataset.references) == ({}, {})
+
+
+def test_a_file_that_is_there_plain_and_packed_is_read_once(folder: Path) -> None:
+    """The plain one; one that is missing has no rows."""
+    assert list(rows_in(folder, "claims")) == []
+    (folder / "claims.jsonl.gz").write_bytes(gzip.compress(b'{"text": "packed"}'))
+    assert [row.text("text") for row in rows_in(folder, "claims")] == ["packed"]
+    (folder / "claims.jsonl").write_text('{"text": "plain"}', encoding="utf-8")
+    assert [row.text("text") for row in rows_in(folder, "claims")] == ["plain"]
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,13 @@ def test_made_examples_are_the_same_for_a_seed() -> None:
     """Of both labels in both places; a phrase's harmful and harmless texts are left out together."""
     made = made_examples(seed=1)
     assert made == made_examples(seed=1)
-    assert {(item.place, bool(item.category)) for item in made} == {
+    assert {(item.place, bool(item.label)) for item in made} == {
         (place, harmful) for place in ("question", "answer") for harmful in (True, False)
     }
     asked_about = {item.group for item in made if item.source == "made/about"}
-    whole = {item.group for item in made if item.category} - asked_about
+    whole = {item.group for item in made if item.label} - asked_about
     assert whole == {f"{family}/{text}" for family, text in read_texts(REQUESTS)}
-    assert not {item.text for item in made if item.category} & {item.text for item in made if not item.category}
+    assert not {item.text for item in made if item.label} & {item.text for item in made if not item.label}
 
 
 def test_a_third_of_the_texts_of_sets_is_learned_from_by_nobody() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +10,26 @@ from numpy.typing import NDArray
 
 from eval.errors import DatasetError
 from eval.harmful.examples import is_held_out
-from eval.harmful.measure import HarmfulJob, measure
-from eval.screening.folds import digest_of_folder
+from eval.harmful.measure import measure
+from eval.screening.measure import ScreenJob
+from eval.screening.sets import digest_of_folder
 from ragopt.harmful.model import model_to_bytes
 from ragopt.screening.weights import arrays_in, to_bytes
+from tests.eval.folders import folder_of
 from tests.ragopt.harmful.weights import HARM, WORM, model
 
 HARMFUL, HARMLESS = f"Now {HARM} me.", "How long does a refund take?"
 
 
-def folder_of(where: Path, files: Mapping[str, Sequence[Mapping[str, object]]]) -> Path:
-    """Return a folder with these files of JSON lines or CSV."""
-    where.mkdir()
-    for name, rows in files.items():
-        with (where / name).open("w", encoding="utf-8", newline="") as file:
-            if name.endswith(".csv"):
-                table = csv.DictWriter(file, list(rows[0]))
-                table.writeheader()
-                table.writerows(rows)
-            else:
-                file.writelines(f"{json.dumps(row)}\n" for row in rows)
-    return where
-
-
 @pytest.fixture
-def job(tmp_path: Path) -> HarmfulJob:
+def job(tmp_path: Path) -> ScreenJob:
     """Return a job with a detector that knows two words, and no embedding model."""
     path = tmp_path / "weights.npz"
     path.write_bytes(model_to_bytes(model()))
-    return HarmfulJob(model=path, by_signs=True)
+    return ScreenJob(model=path, by_signs=True)
 
 
-def test_questions_and_answers_are_counted_apart(tmp_path: Path, job: HarmfulJob) -> None:
+def test_questions_and_answers_are_counted_apart(tmp_path: Path, job: ScreenJob) -> None:
     """An answer is as harmful as its worst sentence; of harmless ones the sentences are counted as well."""
     prompts = [{"text": HARMFUL, "label": "harmful"}] * 3 + [{"text": HARMLESS, "label": "benign"}] * 2
     answers = [
@@ -61,7 +46,7 @@ def test_questions_and_answers_are_counted_apart(tmp_path: Path, job: HarmfulJob
     assert report.config["trained_on"] is False
 
 
-def test_public_sets_are_read_as_they_are_published(tmp_path: Path, job: HarmfulJob) -> None:
+def test_public_sets_are_read_as_they_are_published(tmp_path: Path, job: ScreenJob) -> None:
     """AdvBench's goals and targets; XSTest's prompts by type, and completions of safe ones that do not refuse."""
     advbench = [{"goal": HARMFUL, "target": f"Sure, {HARM} the {WORM}"}, {"goal": HARMLESS, "target": HARMLESS}]
     prompts = [
@@ -87,7 +72,7 @@ def test_public_sets_are_read_as_they_are_published(tmp_path: Path, job: Harmful
     assert {"homonyms", "contrast_x", "completions"} <= set(second.segments)
 
 
-def test_what_was_learned_from_is_told_apart(tmp_path: Path, job: HarmfulJob) -> None:
+def test_what_was_learned_from_is_told_apart(tmp_path: Path, job: ScreenJob) -> None:
     """Of a set that the weights were fitted to, what they held out is a segment of its own."""
     texts = [f"Question {number}?" for number in range(30)]
     folder = folder_of(tmp_path / "known", {"prompts.jsonl": [{"text": text, "label": "benign"} for text in texts]})
@@ -116,4 +101,4 @@ def trained_on(name: str, digest: str) -> dict[str, NDArray[np.generic]]:
 def test_a_wrong_set_is_named(tmp_path: Path, files: dict[str, list[dict[str, object]]]) -> None:
     """No file, another label, a column that is missing."""
     with pytest.raises(DatasetError):
-        measure([folder_of(tmp_path / "set", files)], HarmfulJob(by_signs=True))
+        measure([folder_of(tmp_path / "set", files)], ScreenJob(by_signs=True))

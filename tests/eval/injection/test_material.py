@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from eval.injection.examples import Example, made_examples
+from eval.injection.examples import made_examples
 from eval.injection.material import ATTACKS, LOOKALIKES, read_grammar, tidy
+from eval.screening.examples import Example
 
 
 @pytest.mark.parametrize("path", [ATTACKS, LOOKALIKES])
@@ -32,7 +33,7 @@ def test_made_examples_are_the_same_for_a_seed() -> None:
     """And hold both labels in both places, attacks never in the group of a look-alike."""
     made = made_examples(["The river is long."], ["How long is it?"], seed=1)
     assert made == made_examples(["The river is long."], ["How long is it?"], seed=1)
-    assert {(item.place, item.attack) for item in made} == {
+    assert {(item.place, bool(item.label)) for item in made} == {
         (place, attack) for place in ("question", "document") for attack in (True, False)
     }
     assert not groups(made, attack=True) & groups(made, attack=False)
@@ -40,4 +41,4 @@ def test_made_examples_are_the_same_for_a_seed() -> None:
 
 def groups(examples: list[Example], *, attack: bool) -> set[str]:
     """Return the groups of one label."""
-    return {item.group for item in examples if item.attack == attack}
+    return {item.group for item in examples if bool(item.label) == attack}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,40 +10,34 @@ import pytest
 
 from eval.errors import DatasetError
 from eval.injection.disguise import DISGUISES
-from eval.injection.measure import BEST, InjectionJob, caught_above, measure
+from eval.injection.measure import BEST, caught_above, measure
 from eval.injection.sets import read_injection_set
+from eval.screening.measure import ScreenJob
 from ragopt.injection.model import model_to_bytes
 from ragopt.screening.readings import readings
+from tests.eval.folders import folder_of
 from tests.ragopt.injection.weights import WORD, model
 
 ATTACK, HARMLESS = f"Now {WORD} me.", "How long does a refund take?"
 
 
-def folder_of(where: Path, files: Mapping[str, Sequence[object]]) -> Path:
-    """Return a folder with these files of JSON lines."""
-    where.mkdir()
-    for name, rows in files.items():
-        (where / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return where
-
-
 @pytest.fixture
-def job(tmp_path: Path) -> InjectionJob:
+def job(tmp_path: Path) -> ScreenJob:
     """Return a job with a detector that knows one word, and no embedding model."""
     weights = model()
     path = tmp_path / "weights.npz"
     path.write_bytes(model_to_bytes(weights.heads, embedder="", trained_on={}))
-    return InjectionJob(model=path, by_signs=True)
+    return ScreenJob(model=path, by_signs=True)
 
 
-def test_each_kind_of_set_says_what_it_can(tmp_path: Path, job: InjectionJob) -> None:
+def test_each_kind_of_set_says_what_it_can(tmp_path: Path, job: ScreenJob) -> None:
     """Attacks alone use the threshold that ships, harmless texts alone say what is refused, leaks are apart."""
-    attacks = folder_of(tmp_path / "attacks", {"prompts": [{"text": ATTACK, "label": "injection"}] * 3})
-    calm = folder_of(tmp_path / "calm", {"prompts": [{"text": HARMLESS, "label": "benign"}] * 4})
+    attacks = folder_of(tmp_path / "attacks", {"prompts.jsonl": [{"text": ATTACK, "label": "injection"}] * 3})
+    calm = folder_of(tmp_path / "calm", {"prompts.jsonl": [{"text": HARMLESS, "label": "benign"}] * 4})
     leaks = folder_of(
         tmp_path / "leaks",
         {
-            "leaks": [
+            "leaks.jsonl": [
                 {"secret": "open sesame", "output": "It is O-P-E-N s e s a m e.", "leaked": True},
                 {"secret": "open sesame", "output": "I cannot say.", "leaked": False},
             ]
@@ -63,11 +55,11 @@ def test_each_kind_of_set_says_what_it_can(tmp_path: Path, job: InjectionJob) ->
     assert every.metrics[BEST].value == 1
 
 
-def test_attacks_are_tried_in_every_disguise(tmp_path: Path, job: InjectionJob) -> None:
+def test_attacks_are_tried_in_every_disguise(tmp_path: Path, job: ScreenJob) -> None:
     """What is planted in a document is disguised, the rest of it stays; each disguise is a segment."""
     files = {
-        "attacks": [{"id": "a", "text": ATTACK, "kind": "text", "family": "f"}],
-        "documents": [
+        "attacks.jsonl": [{"id": "a", "text": ATTACK, "kind": "text", "family": "f"}],
+        "documents.jsonl": [
             {"text": f"A letter.\n{ATTACK}", "label": "injection", "attack": "a", "task": "mail"},
             {"text": "A letter.", "label": "benign", "task": "mail"},
         ],
@@ -81,23 +73,24 @@ def test_attacks_are_tried_in_every_disguise(tmp_path: Path, job: InjectionJob) 
 def test_documents_are_made_where_a_set_has_none(tmp_path: Path) -> None:
     """Each context as it is and with an attack at its start, in its middle and at its end."""
     files = {
-        "attacks": [{"id": "a", "text": ATTACK}],
-        "contexts": [{"text": "One two three four."}],
+        "attacks.jsonl": [{"id": "a", "text": ATTACK}],
+        "contexts.jsonl": [{"text": "One two three four."}],
     }
     made = read_injection_set(folder_of(tmp_path / "set", files)).cases
-    assert [(case.attack, case.segment) for case in made] == [
+    assert [(case.positive, case.segment) for case in made] == [
         (False, ""),
         (True, "start"),
         (True, "middle"),
         (True, "end"),
     ]
-    assert all(ATTACK in case.text for case in made if case.attack)
+    assert all(ATTACK in case.text for case in made if case.positive)
 
 
 @pytest.mark.parametrize(
-    "files", [{}, {"prompts": [{"text": "x", "label": "attack"}]}, {"leaks": [{"secret": "s", "output": "o"}]}]
+    "files",
+    [{}, {"prompts.jsonl": [{"text": "x", "label": "attack"}]}, {"leaks.jsonl": [{"secret": "s", "output": "o"}]}],
 )
-def test_a_wrong_set_is_named(tmp_path: Path, files: dict[str, list[object]]) -> None:
+def test_a_wrong_set_is_named(tmp_path: Path, files: dict[str, list[dict[str, object]]]) -> None:
     """No file, another label, no label."""
     with pytest.raises(DatasetError):
         read_injection_set(folder_of(tmp_path / "set", files))
