@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, add_sets, positive
+from eval.cli.arguments import Commands, add_command, add_folders, add_sets, positive
 from eval.cli.output import show
 
 
@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
     cache.set_defaults(command=run_cache)
     fit = add_command(commands, "fit-verifier", "train the verifier that ships")
     fit.epilog = "example: python -m eval fit-verifier --data qqp_gptcache --data canard --out verifier"
-    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(fit)
     fit.add_argument("--epochs", type=positive, default=2, metavar="N", help="over all pairs; default 2")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
     fit.set_defaults(command=run_fit)

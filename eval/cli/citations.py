@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, add_sets, positive
+from eval.cli.arguments import Commands, add_command, add_folders, add_sets, positive
 from eval.cli.output import show
 
 
@@ -18,7 +18,7 @@ def add_to(commands: Commands) -> None:
     citations.set_defaults(command=run_citations)
     planted = add_command(commands, "planted", "how many citation faults are caught, planted in answers to documents")
     planted.epilog = "example: python -m eval planted --data shared/data/squad_xquad --data shared/data/cisi"
-    planted.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(planted)
     planted.add_argument("--answers", type=positive, default=2_000, metavar="N", help="over all sets")
     add_judge(planted)
     planted.set_defaults(command=run_planted)
@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
     fit.epilog = (
         "example: python -m eval fit-support --data wice --data scifact_claims --data squad_xquad --out support"
     )
-    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(fit)
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write model and calibration")
     fit.add_argument("--made", type=positive, default=3_000, metavar="N", help="pairs made from documents")
     fit.add_argument("--epochs", type=positive, default=2, metavar="N", help="over the pairs")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, positive
+from eval.cli.arguments import Commands, add_command, add_folders, positive
 from eval.cli.output import show
 
 
@@ -13,7 +12,7 @@ def add_to(commands: Commands) -> None:
     """Add it."""
     prefix = add_command(commands, "prefix", "replay conversations against the documented prompt caches of providers")
     prefix.epilog = "example: python -m eval prefix --data shared/data/mtrag_rewrite --model anthropic/claude-haiku-4-5"
-    prefix.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(prefix)
     prefix.add_argument("--limit", type=positive, metavar="N", help="only the first N conversations of a set")
     prefix.add_argument(
         "--model",

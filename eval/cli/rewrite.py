@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eval.cli.arguments import Commands, add_command, add_sets
+from eval.cli.arguments import Commands, add_command, add_folders, add_sets
 from eval.cli.output import show
 
 
@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
     rewrite.set_defaults(command=run_rewrite)
     fit = add_command(commands, "fit-rewrite", "fit the follow-up models that ship")
     fit.epilog = "example: python -m eval fit-rewrite --data canard --words squad_xquad --out follow_up.json"
-    fit.add_argument("--data", type=Path, action="append", required=True, metavar="DIR", help="may be repeated")
+    add_folders(fit)
     fit.add_argument("--words", type=Path, required=True, metavar="DIR", help="its corpus says which words are common")
     fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the fit")
     fit.set_defaults(command=run_fit)
