@@ -7,7 +7,6 @@ import asyncio
 import numpy as np
 import pytest
 
-from indexes.records import EncodedQuestion
 from ragopt.errors import ConfigError
 from ragopt.harmful.detector import HarmfulDetector
 from ragopt.harmful.model import model_from_bytes, model_to_bytes, shipped_model
@@ -15,20 +14,7 @@ from ragopt.screening.heads import THRESHOLD
 from ragopt.screening.judging import Once, read
 from ragopt.screening.weights import arrays_in, to_bytes
 from tests.ragopt.harmful.weights import HARM, WORM, detector, model
-
-
-class Vectors:
-    """An encoder whose vectors say nothing; keeps what it was asked for."""
-
-    tag = "tag/test"
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    async def encode_question(self, text: str) -> EncodedQuestion:
-        """Return the same vector for every text."""
-        self.asked.append(text)
-        return EncodedQuestion(np.array([1, 0], np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+from tests.ragopt.screening.vectors import Vectors
 
 
 def test_what_is_harmful_has_a_category() -> None:
