@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
+
+def fields(title: str, table: str, page: str, *, environment: str = "") -> str:
+    """Return what introduces the fields of a table. environment: its part of their names there, "" for none."""
+    text = f"{table} of `ragopt.toml` takes these fields."
+    if environment:
+        text += f" In the environment, a field is `RAGOPT_{environment}`, two underscores and its name in capitals."
+    return f"## {title} fields\n\n{fill(f'{text} See {page}.', 120, break_on_hyphens=False)}\n"
+
+
 INTRODUCTION = """\
 # Reference
 
@@ -33,38 +44,11 @@ OTHER_VARIABLES = """\
 | `XDG_RUNTIME_DIR` | where the socket of the embedded Redis lies; unset: `/tmp` |
 """
 
-MODELS = """\
-## Model fields
-
-Each `[[models]]` entry of `ragopt.toml` takes these fields. See [Models](models.md).
-"""
-
-RESILIENCE = """\
-## Resilience fields
-
-The `[resilience]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_RESILIENCE`, two
-underscores and its name in capitals. See [Resilience](resilience.md).
-"""
-
-BATCH = """\
-## Batch fields
-
-The `[batch]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_BATCH`, two underscores
-and its name in capitals. See [Batches](batch.md).
-"""
-
-HISTORY = """\
-## History fields
-
-The `[history]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_HISTORY`, two
-underscores and its name in capitals. See [Conversations](conversations.md).
-"""
-
-BUDGETS = """\
-## Budget fields
-
-Each `[[budgets]]` entry of `ragopt.toml` takes these fields. See [Costs](costs.md).
-"""
+MODELS = fields("Model", "Each `[[models]]` entry", "[Models](models.md)")
+RESILIENCE = fields("Resilience", "The `[resilience]` table", "[Resilience](resilience.md)", environment="RESILIENCE")
+BATCH = fields("Batch", "The `[batch]` table", "[Batches](batch.md)", environment="BATCH")
+HISTORY = fields("History", "The `[history]` table", "[Conversations](conversations.md)", environment="HISTORY")
+BUDGETS = fields("Budget", "Each `[[budgets]]` entry", "[Costs](costs.md)")
 
 EXPERIMENTS = """\
 ## Experiment fields
@@ -72,29 +56,10 @@ EXPERIMENTS = """\
 The `[[experiments]]` entries of `ragopt.toml`, their `variants`, and their `guards`. See [Experiments](experiments.md).
 """
 
-BASELINE = """\
-## Baseline fields
-
-The table `[baseline]` of `ragopt.toml` takes these fields. See [Costs](costs.md).
-"""
-
-TARGETS = """\
-## Target fields
-
-The table `[targets]` of `ragopt.toml` takes these fields. See [Targets](targets.md).
-"""
-
-URL_INGEST = """\
-## URL ingest fields
-
-The table `[url_ingest]` of `ragopt.toml` takes these fields. See [Ingest by URL](url-ingest.md).
-"""
-
-EXPORT = """\
-## Export fields
-
-The table `[export]` of `ragopt.toml` takes these fields. See [Export](export.md).
-"""
+BASELINE = fields("Baseline", "The table `[baseline]`", "[Costs](costs.md)")
+TARGETS = fields("Target", "The table `[targets]`", "[Targets](targets.md)")
+URL_INGEST = fields("URL ingest", "The table `[url_ingest]`", "[Ingest by URL](url-ingest.md)")
+EXPORT = fields("Export", "The table `[export]`", "[Export](export.md)")
 
 PLAN = """\
 ## Plan fields
@@ -110,26 +75,11 @@ The `[routing]` table of `ragopt.toml`, the `[[routes]]` entries, and what `when
 [Routing](routing.md).
 """
 
-LIMITS = """\
-## Limit fields
-
-The `[limits]` table of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_LIMITS`, two
-underscores and its name in capitals. See [Keys and tenants](keys-and-tenants.md#rate-limits).
-"""
-
-CACHE = """\
-## Cache fields
-
-The table `[cache]` of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_CACHE`, two underscores
-and its name in capitals. See [Caching](caching.md).
-"""
-
-AUDIT = """\
-## Audit fields
-
-The table `[audit]` of `ragopt.toml` takes these fields. In the environment, a field is `RAGOPT_AUDIT`, two underscores
-and its name in capitals. See [Audit](audit.md).
-"""
+LIMITS = fields(
+    "Limit", "The `[limits]` table", "[Keys and tenants](keys-and-tenants.md#rate-limits)", environment="LIMITS"
+)
+CACHE = fields("Cache", "The table `[cache]`", "[Caching](caching.md)", environment="CACHE")
+AUDIT = fields("Audit", "The table `[audit]`", "[Audit](audit.md)", environment="AUDIT")
 
 COLLECTIONS = """\
 ## Collection fields
@@ -138,11 +88,7 @@ Each `[[collections]]` entry of `ragopt.toml` takes these fields. Each policy of
 specific entry that sets it: one with its name and tenant, then with its name, then with its tenant, then with neither.
 """
 
-FACTS = """\
-## Fact fields
-
-Each `[[facts]]` entry of `ragopt.toml` takes these fields. See [Citations](citations.md).
-"""
+FACTS = fields("Fact", "Each `[[facts]]` entry", "[Citations](citations.md)")
 
 ERRORS = """\
 ## Error codes
