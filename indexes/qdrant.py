@@ -87,7 +87,11 @@ class QdrantEngine:
         try:
             await self._client.create_collection(
                 collection,
-                vectors_config={DENSE: models.VectorParams(size=dim, distance=models.Distance.COSINE)},
+                vectors_config={
+                    DENSE: models.VectorParams(
+                        size=dim, distance=models.Distance.COSINE, datatype=models.Datatype.FLOAT16
+                    )
+                },
                 sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
                 metadata={NAME_KEY: name},
             )

@@ -186,7 +186,7 @@ def test_new_collection_is_made_whole() -> None:
     with pytest.warns(UserWarning, match="insecure connection"):
         server = serve(script, scenario, api_key=SecretStr("secret"))
     (created, *indexes) = server.calls(f"PUT {collection()}")
-    assert created["vectors"] == {"dense": {"size": DIM, "distance": "Cosine"}}
+    assert created["vectors"] == {"dense": {"size": DIM, "distance": "Cosine", "datatype": "float16"}}
     assert created["sparse_vectors"] == {"bm25": {"modifier": "idf"}}
     expected = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **dict.fromkeys(INTEGER_FIELDS, "integer")}
     assert {body["field_name"]: body["field_schema"] for body in indexes} == expected
