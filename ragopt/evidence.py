@@ -9,6 +9,8 @@ from functools import lru_cache
 import numpy as np
 from rank_bm25 import BM25Plus
 
+from ragopt.remembering import remembered
+
 WORD = re.compile(r"[^\W_]+(?:[.'’-][^\W_]+)*")
 # Words that carry no topic. Source: the function words of Manning, Raghavan, Schütze, "Introduction
 # to Information Retrieval", figure 2.5, with the question words and auxiliaries of English.
@@ -23,16 +25,16 @@ STOP_WORDS = frozenset(
 
 def words(text: str) -> list[str]:
     """Return the topic words of `text` in order: lower case, without stop words, plural s dropped."""
-    return list(remembered_words(text))
+    return list(topic_words(text))
 
 
-@lru_cache(maxsize=8_192)
-def remembered_words(text: str) -> tuple[str, ...]:
+@remembered
+def topic_words(text: str) -> tuple[str, ...]:
     """Return `words(text)`: packing, routing and citing ask for the same sentences, question after question."""
     return tuple(singular(word) for word in WORD.findall(text.lower()) if word not in STOP_WORDS)
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=20_000)
 def singular(word: str) -> str:
     """Return an English word without its plural or possessive ending; short words stay as they are."""
     for ending in ("'s", "’s"):

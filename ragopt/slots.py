@@ -10,12 +10,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from ragopt.evidence import STOP_WORDS, singular
+from ragopt.remembering import remembered
 
 Kind: TypeAlias = Literal["number", "date", "name", "negation"]
 
@@ -116,7 +116,7 @@ class Slot:
     base: str = ""
 
 
-@lru_cache(maxsize=4_096)
+@remembered
 def slots_of(text: str) -> tuple[Slot, ...]:
     """Return the slots of a text: dates, then numbers, names and negations, each kind in the order of the text."""
     dates = list(_dates(text))

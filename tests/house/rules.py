@@ -33,6 +33,7 @@ RAGOPT_LAYERS = (
     ),
     ("ragopt.checks", 0),
     ("ragopt.principals", 0),
+    ("ragopt.remembering", 0),
     *(
         (f"ragopt.{name}", 1)
         for name in ("form", "harmful", "injection", "markers", "reading", "metrics", "screening", "tracing")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from ragopt.domain import Passage, Span
-from ragopt.evidence import word_scores, words
+from ragopt.evidence import topic_words, word_scores, words
 
 # A claim of several sentences' content is judged beside each of these; more cost time and find little.
 MAX_CANDIDATES = 4
@@ -101,9 +101,3 @@ class Units:
 def units_of(passages: tuple[Passage, ...]) -> Units:
     """Return the units of some passages; the same object for the same passages, so that verdicts can be kept by it."""
     return Units(passages)
-
-
-@lru_cache(maxsize=4_096)
-def topic_words(text: str) -> tuple[str, ...]:
-    """Return the topic words of a sentence; several claims ask for them."""
-    return tuple(words(text))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence, Set
 from itertools import pairwise
 
+from ragopt.evidence import topic_words
 from ragopt.slots import Slot, is_negated, missing, slots_of
-from ragopt.stages.cite.evidence import topic_words
 
 # In the order of `features_of`; the calibration weighs them by name.
 FEATURES = (

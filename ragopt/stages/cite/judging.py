@@ -17,9 +17,10 @@ from indexes.errors import ModelUnavailable
 from indexes.invisible import strip_invisible
 from indexes.pair_model import PairModel
 from ragopt.domain import Support
+from ragopt.evidence import topic_words
 from ragopt.slots import is_negated, slots_of
 from ragopt.stages.cite.calibration import LOGIT, SHIPPED, Calibration, Calibrations, read_calibrations
-from ragopt.stages.cite.evidence import Candidate, Units, topic_words
+from ragopt.stages.cite.evidence import Candidate, Units
 from ragopt.stages.cite.features import FEATURES, features_of
 from ragopt.stages.cite.slips import Slip, slip_of
 from ragopt.telemetry import Trace

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from ragopt.evidence import words
+from ragopt.evidence import topic_words, words
 from ragopt.slots import Slot, is_negated, missing, slots_of
-from ragopt.stages.cite.evidence import topic_words
 
 Slip: TypeAlias = Literal["number", "name", "negation"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,8 +12,8 @@ import numpy as np
 
 from indexes.records import Encoded, FloatVector
 
-# 384 float16 numbers each: about 15 MB.
-MAX_KEPT = 20_000
+# 384 float16 numbers each, by a digest of their text: about 10 MB.
+MAX_KEPT = 10_000
 # Eight batches: what a first long history may ask of the encoder for one question.
 MAX_FRESH = 64
 BATCH_TEXTS = 8
@@ -38,14 +39,16 @@ class TurnVectors:
         self._encode = encode
         self._wait_s = wait_s
         self._most_fresh = most_fresh
-        self._kept: OrderedDict[str, FloatVector] = OrderedDict()
+        self._kept: OrderedDict[bytes, FloatVector] = OrderedDict()
         self._making: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
 
     async def of(self, texts: Sequence[str]) -> list[FloatVector | None]:
         """Return the vector of each text, float32, unit length, None where it is not known yet; the last go first."""
         heads = [text[:MAX_TURN_CHARS] for text in texts]
-        missing = list(dict.fromkeys(head for head in reversed(heads) if head.strip() and head not in self._kept))
+        missing = list(
+            dict.fromkeys(head for head in reversed(heads) if head.strip() and name_of(head) not in self._kept)
+        )
         wanted = [head for head in missing[: self._most_fresh] if head not in self._making]
         if wanted:
             self._making.update(wanted)
@@ -62,17 +65,18 @@ class TurnVectors:
             for start in range(0, len(texts), BATCH_TEXTS):
                 batch = texts[start : start + BATCH_TEXTS]
                 for text, encoded in zip(batch, await self._encode(batch), strict=True):
-                    self._kept[text] = encoded.dense.astype(np.float16)
+                    self._kept[name_of(text)] = encoded.dense.astype(np.float16)
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)
         finally:
             self._making.difference_update(texts)
 
     def _known(self, text: str) -> FloatVector | None:
-        found = self._kept.get(text)
+        name = name_of(text)
+        found = self._kept.get(name)
         if found is None:
             return None
-        self._kept.move_to_end(text)
+        self._kept.move_to_end(name)
         return found.astype(np.float32)
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -80,3 +84,8 @@ class TurnVectors:
         if not task.cancelled():
             # Looked at, so that asyncio does not complain: without vectors the words alone decide.
             task.exception()
+
+
+def name_of(text: str) -> bytes:
+    """Return 16 bytes that stand for a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
