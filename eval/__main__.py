@@ -143,7 +143,7 @@ def add_fit_tokens(commands: Commands) -> None:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """Time what was asked for."""
-    from eval.bench import BY_DEFAULT, BenchJob, bench
+    from eval.bench.job import BY_DEFAULT, BenchJob, bench
 
     job = BenchJob(
         data=arguments.data,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.errors import BenchError
 from eval.intervals import exact
 from eval.report import ConfigValue, Report

@@ -23,7 +23,7 @@ from eval.corpus import TENANT, Corpus, ingested
 from eval.datasets import read_dataset
 from eval.errors import ConfigurationError, DatasetError, EvaluationError
 from eval.intervals import Interval, bootstrap, exact, percentile_of
-from eval.prefix_replay import target_of
+from eval.prefix.replay import target_of
 from eval.report import ConfigValue, Report
 from ragopt.config import Settings
 from ragopt.domain import Answer, Context, Question, Usage

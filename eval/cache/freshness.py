@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
-from eval.bench_index import Encoders, configured_encoder
+from eval.bench.index import Encoders, configured_encoder
 from eval.cache.world import COLLECTION, PATIENCE_S, TENANT, World, opened_world
 from eval.intervals import bootstrap, exact
 from eval.report import Report

@@ -20,7 +20,7 @@ from eval.cache.training_pairs import is_learned, is_new_intent, pairs_for_testi
 from eval.errors import DatasetError
 from eval.intervals import Interval, exact
 from eval.report import Metrics, Report, Segment, by_segment
-from eval.routing_sets import Encode, shipped_vectors
+from eval.routing.sets import Encode, shipped_vectors
 from indexes.pair_model import read_card
 from ragopt.config import cache_dir
 from ragopt.stages.cache.protocol import SameQuestion

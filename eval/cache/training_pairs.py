@@ -20,7 +20,7 @@ from eval.cache.sets import (
 from eval.cache.splits import held_out, is_drawn, key_of
 from eval.datasets import jsonl_in, rows_in
 from eval.pairs.values import Pair
-from eval.routing_sets import Encode, shipped_vectors
+from eval.routing.sets import Encode, shipped_vectors
 from ragopt.evidence import words
 from ragopt.slots import slots_of
 

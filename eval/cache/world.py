@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.bench_index import library_over
+from eval.bench.index import library_over
 from indexes.edge import EdgeEngine
 from indexes.ingest import TextEncoder
 from indexes.library import Library

@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 from tqdm import tqdm
 
-from eval.bench_service import RunningService, running_service, source_root
+from eval.bench.service import RunningService, running_service, source_root
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
 from eval.campaign.traffic import NAMES, Traffic, ingest, traffic

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from eval.bench_service import RunningService
+from eval.bench.service import RunningService
 from eval.campaign.journal import SENTENCE, Fate, Faults, Journal, text_of
 from eval.campaign.traffic import NAMES
 

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from tqdm import tqdm
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
 from eval.campaign.traffic import NAMES, Traffic, ingest, put, traffic

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import httpx
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import client_of
 from eval.campaign.journal import Faults

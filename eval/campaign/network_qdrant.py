@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
 from eval.campaign.proxy import FAIR, HOST, Address, Proxy, Weather, proxied

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import httpx
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
 from eval.campaign.journal import text_of

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
 from eval.campaign.traffic import NAMES, Traffic, ingest, traffic

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
-from eval.bench_service import source_root
+from eval.bench.service import source_root
 from eval.campaign.experiment import Size
 from eval.errors import BenchError, MissingExtra
 from eval.intervals import exact

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from eval.bench_service import RunningService
+from eval.bench.service import RunningService
 from eval.campaign.journal import Fate, Faults, Journal, check_passages, text_of
 
 DOCUMENTS = 24

@@ -34,7 +34,7 @@ def dialect_and_model(text: str) -> tuple[str, str]:
 
 def run_prefix(arguments: argparse.Namespace) -> int:
     """Replay set by set; return 1 if caching costs more than it saves, or a beginning changed unexplained."""
-    from eval.prefix import MODELS, PrefixJob, measure
+    from eval.prefix.measure import MODELS, PrefixJob, measure
 
     job = PrefixJob(arguments.limit, seed=arguments.seed, models=tuple(arguments.model or MODELS))
     return show([measure(folder, job) for folder in arguments.data], as_lines=arguments.json)

@@ -33,7 +33,7 @@ def add_vectors(command: argparse.ArgumentParser) -> None:
 
 def run_routing(arguments: argparse.Namespace) -> int:
     """Measure set by set; return 1 if a set leaves nothing to route."""
-    from eval.routing import RoutingJob, measure
+    from eval.routing.measure import RoutingJob, measure
 
     job = RoutingJob(arguments.limit, documents=arguments.documents, seed=arguments.seed, vectors=arguments.vectors)
     return show([asyncio.run(measure(folder, job)) for folder in arguments.data], as_lines=arguments.json)
@@ -41,7 +41,7 @@ def run_routing(arguments: argparse.Namespace) -> int:
 
 def run_fit_routing(arguments: argparse.Namespace) -> int:
     """Fit and write the scorer."""
-    from eval.fit_routing import FitRoutingJob, run
+    from eval.routing.fit import FitRoutingJob, run
 
     job = FitRoutingJob(tuple(arguments.data), limit=arguments.limit, seed=arguments.seed, vectors=arguments.vectors)
     return show([run(job, arguments.out)], as_lines=arguments.json)

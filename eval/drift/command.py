@@ -22,7 +22,7 @@ from eval.drift.scenario import REPEATED_SHARES, WEEKLY_USERS, asks
 from eval.intervals import Interval, bootstrap, paired_difference
 from eval.plot import Chart, Curve
 from eval.report import Report
-from eval.routing_sets import read_routing_set
+from eval.routing.sets import read_routing_set
 from ragopt.domain import TIER_RANK
 from ragopt.prompt import SYSTEM
 from ragopt.settings.history import HistorySettings

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.routing_sets import RoutingSet
+from eval.routing.sets import RoutingSet
 from ragopt.domain import Tier
 from ragopt.stages.route.difficulty import GeneralHead
 

@@ -16,7 +16,7 @@ from eval.drift.correctness import Correctness, correctness_of, difficulties
 from eval.drift.replay import Recorded
 from eval.errors import DatasetError
 from eval.metrics import overlap
-from eval.routing_sets import RoutingSet, shipped_vectors
+from eval.routing.sets import RoutingSet, shipped_vectors
 from ragopt.domain import Question, Tier
 from ragopt.settings.routing import RoutingSettings
 from ragopt.stages.route.difficulty import Difficulty, shipped_difficulty

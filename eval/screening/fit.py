@@ -14,7 +14,7 @@ import numpy as np
 from eval.errors import EvaluationError
 from eval.intervals import exact
 from eval.report import ConfigValue, Report, Segment
-from eval.routing_sets import shipped_vectors, vectors_of
+from eval.routing.sets import shipped_vectors, vectors_of
 from eval.screening.examples import Example
 from eval.screening.learning import Material
 from eval.screening.sets import digest_of_folder

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.routing_fit import Vector, logistic
+from eval.routing.heads import Vector, logistic
 from eval.support.rows import ClaimRow, matrix_of
 from ragopt.stages.cite.calibration import LOGIT, Calibration
 from ragopt.stages.cite.features import FEATURES

@@ -18,7 +18,7 @@ from eval.cache.sets import QuestionPair, pair_of
 from eval.datasets import rows_of
 from eval.errors import DatasetError
 from eval.intervals import Interval
-from eval.routing_sets import Encode, shipped_vectors
+from eval.routing.sets import Encode, shipped_vectors
 from ragopt.config import cache_dir
 from ragopt.stages.cache.verifier import SHIPPED, Verifier
 

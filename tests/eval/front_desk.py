@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from eval.bench_service import RunningService
+from eval.bench.service import RunningService
 
 TIMINGS = {"retrieve": 1.0, "overlap": 0.0, "other": 1.0, "total": 2.0}
 

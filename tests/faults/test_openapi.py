@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from eval.bench_service import RunningService, running_service
+from eval.bench.service import RunningService, running_service
 from tests.environment import campaign_examples
 
 TIMEOUT_S = 60

@@ -61,7 +61,7 @@ OWNERS = {
     "qdrant_edge": ("indexes/edge.py", "indexes/edge_shard.py", "indexes/bm25.py"),
     "qdrant_client": ("indexes/qdrant.py", "eval/campaign/qdrant_server.py"),
     **dict.fromkeys(("langchain", "langchain_core", "litellm"), ()),
-    **dict.fromkeys(("llama_index", "bm25s", "Stemmer"), ("eval/bench_llama.py",)),
+    **dict.fromkeys(("llama_index", "bm25s", "Stemmer"), ("eval/bench/llama.py",)),
 }
 
 # Packages that take long to import, or that only an extra installs: inside the function that needs them.

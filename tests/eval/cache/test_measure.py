@@ -17,7 +17,7 @@ from eval.cache.splits import key_of
 from eval.cache.training_pairs import is_learned, is_new_intent, material_of, pairs_for_testing
 from eval.errors import DatasetError
 from eval.report import Report, as_json
-from eval.routing_curve import Vector
+from eval.routing.curve import Vector
 
 TOPICS = ("rent", "bread", "cars", "trains", "sugar", "boats", "shoes", "grapes", "lamps", "clocks")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from eval.drift.correctness import MOST_RECORDED, correctness_of, sample
-from eval.routing_curve import Outcomes
-from eval.routing_sets import RoutingSet
+from eval.routing.curve import Outcomes
+from eval.routing.sets import RoutingSet
 
 
 def recorded(count: int) -> RoutingSet:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from eval.bench_service import free_port
+from eval.bench.service import free_port
 from ragopt.errors import ConfigError
 from ragopt.state.client import Watched, connect, watched
 from ragopt.state.redis_process import find_binary

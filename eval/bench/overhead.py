@@ -1,0 +1,137 @@
+"""Our own part of an answer: what a caller waits for beyond retrieval and the model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import httpx
+from tqdm import tqdm
+
+from eval.bench.answer import TIMEOUT_S, checked, fill, taken
+from eval.bench.stubbed import LABELS, Stubbed, StubCall, stubbed_service
+from eval.bench.texts import BenchTexts
+from eval.errors import BenchError
+from eval.intervals import Interval, bootstrap, exact, percentile_of
+from eval.report import ConfigValue, Report
+
+CHUNKS = 10
+CONCURRENCY = (1, 16)
+REQUESTS = 800
+WARM_UP = 100
+PERCENTS = (50, 95, 99)
+# Every stage of the search; what they run in parallel inside `retrieve` is a part of it.
+RETRIEVAL = ("embed", "retrieve", "rerank", "pack")
+# Not stages: how the stages add up to the whole.
+SUMS = ("overlap", "other", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer: milliseconds as the client saw them, the service's timings, and what its model calls took."""
+
+    ms: float
+    timings_ms: dict[str, float]
+    calls: Sequence[StubCall]
+
+    @property
+    def stub_ms(self) -> float:
+        """Return the time of the stub alone."""
+        return sum(call.ended_ms for call in self.calls)
+
+    @property
+    def retrieval_ms(self) -> float:
+        """Return the time of the retrieval stages, which run one after another."""
+        return sum(self.timings_ms.get(stage, 0.0) for stage in RETRIEVAL)
+
+    @property
+    def overhead_ms(self) -> float:
+        """Return what is left of the client's time."""
+        return self.ms - self.stub_ms - self.retrieval_ms
+
+
+def bench_overhead(texts: BenchTexts) -> Report:
+    """Return our own milliseconds per `/answer` at each concurrency, one worker, on a collection of ten chunks.
+
+    Switched on: key check, limits, budgets, ledger, routing with its cascade, citation checks, the response cache,
+    which misses, and savings. Client, service and stub share the machine. Beside the times: what an answer takes of
+    the processor, all threads of the service together, and its event loop alone. Raises: `BenchError`.
+    """
+    few = BenchTexts(texts.name, texts.documents_given, texts.questions_given, CHUNKS, texts.seed)
+    with stubbed_service() as stubbed:
+        return asyncio.run(measured(stubbed, few))
+
+
+async def measured(stubbed: Stubbed, texts: BenchTexts) -> Report:
+    """Return the report of a running service: fill it, warm it, then ask."""
+    service = stubbed.service
+    limits = httpx.Limits(max_connections=max(CONCURRENCY), max_keepalive_connections=max(CONCURRENCY))
+    async with httpx.AsyncClient(
+        base_url=service.url, headers=service.headers(), timeout=TIMEOUT_S, limits=limits
+    ) as client:
+        chunks = await fill(client, texts)
+        questions = texts.questions()
+        await answered(client, taken(questions, WARM_UP), concurrency=max(CONCURRENCY))
+        metrics: dict[str, Interval] = {}
+        for concurrency in CONCURRENCY:
+            metrics |= await level(client, questions, stubbed=stubbed, concurrency=concurrency, seed=texts.seed)
+    config: dict[str, ConfigValue] = {"chunks": chunks, "model": "stub", "cache": "on", "workers": 1}
+    return Report("bench.overhead", texts.name, REQUESTS, texts.seed, config, metrics)
+
+
+async def level(
+    client: httpx.AsyncClient, questions: Iterator[str], *, stubbed: Stubbed, concurrency: int, seed: int
+) -> dict[str, Interval]:
+    """Return the metrics of one concurrency, over questions that were not asked before."""
+    asked = taken(questions, REQUESTS)
+    processor_s, loop_s = stubbed.processor_s(), stubbed.loop_s()
+    replies = await answered(client, asked, concurrency=concurrency)
+    processor_ms = 1000 * (stubbed.processor_s() - processor_s) / len(asked)
+    loop_ms = 1000 * (stubbed.loop_s() - loop_s) / len(asked)
+    calls = await asyncio.to_thread(stubbed.calls)
+    missing = [question for question in asked if question not in calls]
+    if missing:
+        raise BenchError(f"{len(missing)} questions never reached the stub, {missing[0]!r} among them")
+    rows = [Answered(ms, timings, calls[question]) for question, ms, timings in replies]
+    metrics = {
+        f"overhead@{concurrency}.p{percent}_ms": percentile([row.overhead_ms for row in rows], percent, seed=seed)
+        for percent in PERCENTS
+    }
+    metrics |= {
+        f"{part}@{concurrency}.p50_ms": percentile([getattr(row, f"{part}_ms") for row in rows], 50, seed=seed)
+        for part in ("stub", "retrieval")
+    }
+    metrics |= {f"processor@{concurrency}.ms": exact(processor_ms), f"loop@{concurrency}.ms": exact(loop_ms)}
+    return metrics | (stage_metrics(rows, seed=seed) if concurrency == 1 else {})
+
+
+async def answered(
+    client: httpx.AsyncClient, questions: Sequence[str], *, concurrency: int
+) -> list[tuple[str, float, dict[str, float]]]:
+    """Return of each question its milliseconds and the service's timings. Raises: `BenchError` if one fails."""
+    waiting = iter(tqdm(questions, desc=f"overhead, {concurrency} at once"))
+    rows: list[tuple[str, float, dict[str, float]]] = []
+
+    async def caller() -> None:
+        for question in waiting:
+            started = time.perf_counter()
+            response = checked(await client.post("/answer", json={"question": question, "labels": LABELS}))
+            rows.append((question, 1000 * (time.perf_counter() - started), response.json()["timings_ms"]))
+
+    await asyncio.gather(*(caller() for _ in range(concurrency)))
+    return rows
+
+
+def stage_metrics(rows: Sequence[Answered], *, seed: int) -> dict[str, Interval]:
+    """Return the median milliseconds of each stage as the service reports them, in path order."""
+    names = dict.fromkeys(name for row in rows for name in row.timings_ms)
+    return {
+        f"stage_ms.{name}": percentile([row.timings_ms.get(name, 0.0) for row in rows], 50, seed=seed) for name in names
+    }
+
+
+def percentile(values: Sequence[float], percent: float, *, seed: int) -> Interval:
+    """Return a percentile with its interval."""
+    return bootstrap(values, seed=seed, statistic=percentile_of(percent))

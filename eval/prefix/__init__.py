@@ -1,0 +1,1 @@
+"""What providers read from their caches: conversations replayed against their documented rules."""

@@ -1,0 +1,1 @@
+"""The difficulty scorer: what it is fitted to, and what its order of questions costs and saves."""
