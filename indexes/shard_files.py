@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from indexes.errors import StorageFull
@@ -11,6 +12,8 @@ from indexes.errors import StorageFull
 COPY_BYTES = 1024 * 1024
 # Of the file beside a shard that is no shard yet.
 LACKING = ".lacking"
+# Where the engine keeps its write-ahead log, and how the names of the full parts of it begin; a number follows.
+LOG, FULL = "wal", "closed-"
 
 
 def unfinished(path: Path) -> Path:
@@ -39,15 +42,25 @@ def newest(home: Path) -> Path:
 
 
 def copy_shard(source: Path, target: Path) -> None:
-    """Copy a folder with its holes left out: most of a shard's files are reserved space, not data.
+    """Copy a shard that was just flushed, its holes and the parts of its log that nobody needs left out.
 
-    Raises: `OSError`; `StorageFull`, before anything is copied, if the disk could not hold the copy and what is made
-    of it.
+    Most of its files are reserved space, not data. Raises: `OSError`; `StorageFull`, before anything is copied, if
+    the disk could not hold the copy and what is made of it.
     """
     needed = 2 * sum(path.stat().st_blocks * 512 for path in source.rglob("*") if path.is_file())
     if shutil.disk_usage(source).free < needed:
         raise StorageFull(f"{needed >> 20} MiB of free disk are needed to copy {source}")
-    shutil.copytree(source, target, copy_function=copy_sparse)
+    shutil.copytree(source, target, copy_function=copy_sparse, ignore=outdated)
+
+
+def outdated(folder: str, names: Sequence[str]) -> set[str]:
+    """Return which files of a folder are parts of the write-ahead log that end before its last full one.
+
+    What they hold is in the segments. The engine never deletes them, at 32 MiB each; from the last full one it knows
+    the number of the next write, so that one stays.
+    """
+    full = [name for name in names if name.startswith(FULL)] if Path(folder).name == LOG else []
+    return set(sorted(full, key=lambda name: int(name.removeprefix(FULL)))[:-1])
 
 
 def copy_sparse(source: str, target: str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from indexes.edge import EdgeEngine
 from indexes.library import Library
 from indexes.records import Document, IndexKnobs
+from indexes.store import Point
 from indexes.tidying import MAX_SPOILT, Tidier
 from ragopt.tokens import count_tokens_batch
 from tests.fakes import WordEncoder
@@ -74,3 +77,37 @@ def test_a_collection_that_is_always_written_to_is_compacted(tmp_path: Path) -> 
         return shards
 
     assert "2" in asyncio.run(run())
+
+
+def test_compaction_cuts_the_log_and_loses_nothing(tmp_path: Path) -> None:
+    """Of the full parts of the write-ahead log one stays; what is written afterwards outlives a restart."""
+    ids = [str(UUID(int=number + 1)) for number in range(200)]
+
+    def points(edition: str) -> list[Point]:
+        payload = {"text": edition + "x" * 60_000}
+        return [Point(name, payload, np.ones(4, np.float32)) for name in ids]
+
+    def full_parts() -> int:
+        return sum(1 for log in tmp_path.glob("*/*/wal") for _ in log.glob("closed-*"))
+
+    async def editions(engine: EdgeEngine) -> list[str]:
+        found = await (await engine.open("a", dim=4)).fetch(ids)
+        return [str(point.payload["text"]).partition("x")[0] for point in found]
+
+    async def run(first: int) -> None:
+        engine = EdgeEngine(tmp_path, compact_after=100)
+        store = await engine.open("a", dim=4)
+        for edition in range(first, first + 9):
+            await store.upsert(points(f"edition {edition} "))
+        assert full_parts() > 1
+        assert await store.optimize()
+        assert full_parts() == 1
+        assert await editions(engine) == [f"edition {first + 8} "] * len(ids)
+        await store.upsert(points("last ")[:1])
+        await engine.close()
+        reopened = EdgeEngine(tmp_path)
+        assert await editions(reopened) == ["last ", *[f"edition {first + 8} "] * (len(ids) - 1)]
+        await reopened.close()
+
+    for first in (0, 10):
+        asyncio.run(run(first))
