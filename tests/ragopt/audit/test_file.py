@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_lines_are_sealed(tmp_path: Path) -> None:
     assert {"at", "act", "key_id", "tenant", "request_id", "documents"} <= set(fields[0])
 
 
+@pytest.mark.campaign
 @settings(max_examples=campaign_examples(25), deadline=None)
 @given(st.integers(1, 400))
 def test_a_torn_end_is_put_aside(cut_bytes: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ def test_a_log_that_was_never_written_to_is_whole(tmp_path: Path) -> None:
     assert verify(written(tmp_path, 0)).broken is None
 
 
+@pytest.mark.campaign
 @EXAMPLES
 @given(st.data())
 def test_any_edited_byte_is_found(data: st.DataObject) -> None:
@@ -44,6 +46,7 @@ def test_any_edited_byte_is_found(data: st.DataObject) -> None:
         assert verify(path).broken is not None
 
 
+@pytest.mark.campaign
 @EXAMPLES
 @given(st.data())
 def test_any_removed_line_is_found(data: st.DataObject) -> None:
@@ -56,6 +59,7 @@ def test_any_removed_line_is_found(data: st.DataObject) -> None:
         assert verify(path).broken is not None
 
 
+@pytest.mark.campaign
 @EXAMPLES
 @given(st.data())
 def test_any_two_swapped_lines_are_found(data: st.DataObject) -> None:
