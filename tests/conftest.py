@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,19 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from ragopt.state.redis_server import EmbeddedRedis
+from tests import scratch
 from tests.cross_encoders import tiny_cross_encoder
 
 # The same examples in every run, and no failure because a machine was busy.
 settings.register_profile("ragopt", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ragopt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of this run in memory where there is room: `TMPDIR=/tmp` keeps them on the disk, to be read."""
+    kept = ExitStack()
+    kept.enter_context(scratch.in_memory())
+    config.add_cleanup(kept.close)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +50,14 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def short_dir() -> Iterator[Path]:
     """Yield a folder whose path leaves room for a socket name; pytest's own are too long for that."""
     folder = Path(tempfile.mkdtemp(prefix="ragopt-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def module_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder for the tests of one file, which goes with them: a service's data takes hundreds of MB."""
+    folder = tmp_path_factory.mktemp(request.path.stem)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

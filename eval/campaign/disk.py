@@ -86,7 +86,7 @@ def disk_full(size: Size) -> Report:
 
 def filled(disk: Path, rounds: int, *, seed: int) -> Report:
     """Fill the disk, look, and give the room back, again and again. Raises: `BenchError`."""
-    with tempfile.TemporaryDirectory(prefix="ragopt-disk-log-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ragopt-") as folder:
         run = Filling(Known(Path(folder), random.Random(seed)), disk)  # noqa: S311
         with served(run) as service, client_of(service) as client:
             ingest(Traffic(service, run.known.journal, run.known.faults), client, NAMES)

@@ -59,9 +59,9 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(module_dir: Path) -> Iterator[Running]:
     """Yield a fresh service with an audit log."""
-    with running(tmp_path_factory.mktemp("access") / "data", RAGOPT_AUDIT__ENABLED="true") as made:
+    with running(module_dir / "data", RAGOPT_AUDIT__ENABLED="true") as made:
         yield made
 
 

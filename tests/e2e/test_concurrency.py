@@ -18,9 +18,9 @@ SENTENCES = 30
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(module_dir: Path) -> Iterator[Running]:
     """Yield a fresh service."""
-    with running(tmp_path_factory.mktemp("concurrency") / "data") as made:
+    with running(module_dir / "data") as made:
         yield made
 
 

@@ -39,9 +39,9 @@ def stub() -> Iterator[StubServer]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(module_dir: Path) -> Path:
     """Where the service of the module keeps its settings and its data."""
-    return tmp_path_factory.mktemp("harmful")
+    return module_dir
 
 
 @pytest.fixture(scope="module")

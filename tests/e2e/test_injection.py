@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,9 +43,9 @@ def stub() -> Iterator[StubServer]:
 
 
 @pytest.fixture(scope="module")
-def service(stub: StubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(stub: StubServer, module_dir: Path) -> Iterator[Running]:
     """A service with a model of each dialect and one document."""
-    folder = tmp_path_factory.mktemp("injection")
+    folder = module_dir
     urls = {"openai": stub.openai_url, "anthropic": stub.anthropic_url}
     entries = [
         f'[[models]]\nname = "{dialect}"\nprovider = "{dialect}"\nmodel = "stub"\nbase_url = "{url}"\ntier = "{tier}"\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,9 +25,9 @@ def stub() -> Iterator[StubServer]:
 
 
 @pytest.fixture(scope="module")
-def service(stub: StubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(stub: StubServer, module_dir: Path) -> Iterator[Running]:
     """A service whose models fail in their own ways, with one document."""
-    folder = tmp_path_factory.mktemp("model-calls")
+    folder = module_dir
     entries = [
         f'[[models]]\nname = "{fault}"\nprovider = "openai"\nmodel = "stub-{fault}"\nbase_url = "{stub.openai_url}"\n'
         # Alone in its tier, so that no other model answers for it.

@@ -23,9 +23,9 @@ def stub() -> Iterator[StubServer]:
 
 
 @pytest.fixture(scope="module")
-def client(stub: StubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+def client(stub: StubServer, module_dir: Path) -> Iterator[openai.OpenAI]:
     """A client of a service with one model and one document."""
-    folder: Path = tmp_path_factory.mktemp("openai-client")
+    folder = module_dir
     entry = '[[models]]\nname = "small"\nprovider = "openai"\nmodel = "gpt-6-luna"\n'
     (folder / "ragopt.toml").write_text(f'{entry}base_url = "{stub.openai_url}"\n', encoding="utf-8")
     with running(folder / "data") as made:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -30,9 +31,9 @@ def http() -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def browser(module_dir: Path) -> Iterator[Page]:
     """Yield a tab of a browser."""
-    with browser_page(tmp_path_factory.mktemp("profile")) as page:
+    with browser_page(module_dir) as page:
         yield page
 
 

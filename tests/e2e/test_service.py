@@ -40,9 +40,9 @@ QUESTION = {"question": "How many vacation days does an employee have?"}
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def service(module_dir: Path) -> Iterator[Running]:
     """Yield a fresh service that holds the handbook."""
-    with running(tmp_path_factory.mktemp("service") / "data") as made:
+    with running(module_dir / "data") as made:
         with made.client() as client:
             documents = [{"id": "hr/handbook", "text": HANDBOOK, "title": "Handbook"}]
             client.post("/ingest", json={"documents": documents}).raise_for_status()

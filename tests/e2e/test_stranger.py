@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -113,9 +114,9 @@ async def liked(settings: Settings) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(module_dir: Path) -> Iterator[Desk]:
     """Yield a desk with the files that the pages speak of."""
-    folder = tmp_path_factory.mktemp("stranger")
+    folder = module_dir
     install(folder)
     (folder / "handbook").mkdir()
     (folder / "handbook" / "handbook.md").write_text(HANDBOOK)

@@ -115,9 +115,9 @@ def key_of(service: Running, tenant: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def hers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hers]:
+def hers(module_dir: Path) -> Iterator[Hers]:
     """Yield a service in which a tenant has one of everything, each with the canary in it."""
-    folder = tmp_path_factory.mktemp("tenants")
+    folder = module_dir
     Path(folder, "ragopt.toml").write_text("[[collections]]\nkeep_answers = true\n", encoding="utf-8")
     with running(folder / "data") as service:
         key = key_of(service, "acme")

@@ -101,7 +101,11 @@ def test_a_folder_without_a_corpus_is_named(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"not packed", gzip.compress(b"{}" * 1_000)[:-9], gzip.compress(b"\xff\xfe")])
+@pytest.mark.parametrize(
+    "content",
+    [b"not packed", gzip.compress(b"{}" * 1_000)[:-9], gzip.compress(b"\xff\xfe")],
+    ids=["not packed", "cut short", "not UTF-8"],
+)
 def test_a_damaged_file_is_an_error_that_names_it(folder: Path, content: bytes) -> None:
     """Not packed, cut short, and not UTF-8 are all said of the file."""
     (folder / "corpus.jsonl.gz").write_bytes(content)

@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -36,9 +37,9 @@ Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def service(module_dir: Path) -> Iterator[RunningService]:
     """Yield a service that holds a document in each of its collections."""
-    folder = tmp_path_factory.mktemp("openapi")
+    folder = module_dir
     with running_service(folder, data_dir=folder / "data") as made:
         for name in COLLECTIONS:
             body = {"documents": DOCUMENTS, "collection": name}
