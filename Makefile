@@ -11,6 +11,8 @@ TORCH := torch==2.13.0
 TORCH_INSTALL_ARGS ?=
 # More options for pytest, e.g. make test PYTEST_ARGS="-k pack -x".
 PYTEST_ARGS ?=
+# How many tests run side by side; 0 runs them one by one in pytest's own process, as a debugger needs it.
+TEST_WORKERS ?= 2
 # How long the campaign may take, in minutes, and its other options, e.g. CAMPAIGN_ARGS="--only kills,redis --resume".
 CAMPAIGN_MINUTES ?=
 CAMPAIGN_ARGS ?=
@@ -28,7 +30,7 @@ run: $(STAMPS)/run ## Install, ingest the sample corpus, start the service on 12
 	@exec $(PYTHON) -m ragopt serve --dev
 
 test: $(STAMPS)/dev ## Install and run the whole test suite
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(STAMPS)/dev ## Run ruff, the formatter's check, mypy and the house rules
 	@$(PYTHON) -m ruff check .
