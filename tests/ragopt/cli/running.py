@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from ragopt.cli.entry import main
+from tests.environment import environment as variables
 from tests.house.source import ROOT
 
 TIMEOUT_S = 120
@@ -30,3 +34,12 @@ def ragopt(*arguments: str | Path, cwd: Path, **settings: str) -> subprocess.Com
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def ragopt_here(*arguments: str | Path, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Return how the command ended in this process: what it prints and returns, without the second of a new process."""
+    given = list(map(str, arguments))
+    out, errors = io.StringIO(), io.StringIO()
+    with chdir(cwd), variables(**settings), redirect_stdout(out), redirect_stderr(errors):
+        code = main(given)
+    return subprocess.CompletedProcess(given, code, out.getvalue(), errors.getvalue())

@@ -11,7 +11,7 @@ import pytest
 
 from ragopt.cli.entry import SUMMARIES, main
 from ragopt.state.data_dir import DataDirLock
-from tests.ragopt.cli.running import environment, ragopt
+from tests.ragopt.cli.running import environment, ragopt, ragopt_here
 from tests.rerank_endpoint import served_endpoint
 
 
@@ -75,13 +75,13 @@ def test_failures_are_one_line(tmp_path: Path) -> None:
     with DataDirLock(tmp_path / "held"):
         cases = {
             "RAGOPT_PORT": ragopt("config", "check", cwd=tmp_path, RAGOPT_PORT="high"),
-            "RAGOPT_PROT": ragopt("config", "check", cwd=tmp_path, RAGOPT_PROT="1"),
-            "no such file": ragopt("ingest", "nowhere.md", cwd=tmp_path),
-            "RAGOPT_API_KEY": ragopt("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path),
-            "127.0.0.1:9": ragopt("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path, RAGOPT_API_KEY="k"),
-            "which serves no HTTP": ragopt("ask", "Why?", "--data-dir", "held", cwd=tmp_path),
-            "is held by process": ragopt("serve", "--port", "0", "--data-dir", "held", cwd=tmp_path),
-            "--workers": ragopt("serve", "--workers", "2", cwd=tmp_path),
+            "RAGOPT_PROT": ragopt_here("config", "check", cwd=tmp_path, RAGOPT_PROT="1"),
+            "no such file": ragopt_here("ingest", "nowhere.md", cwd=tmp_path),
+            "RAGOPT_API_KEY": ragopt_here("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path),
+            "127.0.0.1:9": ragopt_here("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path, RAGOPT_API_KEY="k"),
+            "which serves no HTTP": ragopt_here("ask", "Why?", "--data-dir", "held", cwd=tmp_path),
+            "is held by process": ragopt_here("serve", "--port", "0", "--data-dir", "held", cwd=tmp_path),
+            "--workers": ragopt_here("serve", "--workers", "2", cwd=tmp_path),
             "cannot listen": ragopt("serve", "--host", "192.0.2.1", "--data-dir", "d", cwd=tmp_path),
         }
     for cause, ended in cases.items():
@@ -142,20 +142,20 @@ def test_keys_work_without_a_service(tmp_path: Path) -> None:
     created = ragopt("keys", "create", "--tenant", "acme", "--name", "web", "--scopes", "query", "--json", cwd=tmp_path)
     key = json.loads(created.stdout)
     assert (set(key), key["tenant"], key["scopes"]) == ({"id", "key", "tenant", "scopes"}, "acme", ["query"])
-    listed = ragopt("keys", "list", cwd=tmp_path)
+    listed = ragopt_here("keys", "list", cwd=tmp_path)
     assert key["id"] in listed.stdout
     assert key["key"] not in listed.stdout
     pins = ("--team", "hr", "--feature", "chat", "--trusted-labels", "--rpm", "60", "--tpm", "0")
-    pinned = ragopt("keys", "create", "--tenant", "acme", "--name", "bot", *pins, "--json", cwd=tmp_path)
+    pinned = ragopt_here("keys", "create", "--tenant", "acme", "--name", "bot", *pins, "--json", cwd=tmp_path)
     bot = json.loads(pinned.stdout)["id"]
-    known = {item["id"]: item for item in json.loads(ragopt("keys", "list", "--json", cwd=tmp_path).stdout)}
+    known = {item["id"]: item for item in json.loads(ragopt_here("keys", "list", "--json", cwd=tmp_path).stdout)}
     assert [known[bot][name] for name in ("team", "feature", "trusted_labels")] == ["hr", "chat", True]
     assert [(known[made]["rpm"], known[made]["tpm"]) for made in (bot, key["id"])] == [(60, 0), (None, None)]
     assert [known[key["id"]][name] for name in ("team", "feature", "trusted_labels")] == [None, None, False]
     for made in (bot, key["id"]):
-        assert ragopt("keys", "revoke", made, cwd=tmp_path).returncode == 0
-    again = ragopt("keys", "revoke", key["id"], cwd=tmp_path)
+        assert ragopt_here("keys", "revoke", made, cwd=tmp_path).returncode == 0
+    again = ragopt_here("keys", "revoke", key["id"], cwd=tmp_path)
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
-    assert json.loads(ragopt("keys", "list", "--json", cwd=tmp_path).stdout) == []
-    unknown = ragopt("keys", "create", "--tenant", "t", "--name", "n", "--scopes", "root", cwd=tmp_path)
+    assert json.loads(ragopt_here("keys", "list", "--json", cwd=tmp_path).stdout) == []
+    unknown = ragopt_here("keys", "create", "--tenant", "t", "--name", "n", "--scopes", "root", cwd=tmp_path)
     assert (unknown.returncode, "root" in unknown.stderr) == (1, True)

@@ -41,7 +41,7 @@ def write_calls(data_dir: Path, count: int) -> None:
                     outcome="ok",
                 )
                 books.ledger.append(row)
-            assert await books.outbox.flush(within_s=10)
+            assert await books.outbox.flush(within_s=60)
 
     asyncio.run(write())
 
