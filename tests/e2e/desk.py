@@ -40,7 +40,7 @@ class Desk:
             env={**kept, **own, **keys},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

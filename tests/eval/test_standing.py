@@ -43,7 +43,7 @@ def write_answers(data_dir: Path, *, tenant: str) -> None:
                 payer = Payer(tenant, "k1", {}, "default")
                 row = AnswerRow(f"ans_{n}", time.time(), payer, "small", None, claims=2, supported=1, latency_ms=1_000)
                 books.ledger.answered(row)
-            assert await books.outbox.flush(within_s=10)
+            assert await books.outbox.flush(within_s=60)
 
     asyncio.run(write())
 

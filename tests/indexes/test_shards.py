@@ -135,7 +135,7 @@ def test_close_waits_for_users(pool: ShardPool[TextShard]) -> None:
     def use() -> None:
         with pool.lease("a") as shard:
             held.set()
-            release.wait(10)
+            release.wait(60)
             shard.engine.read()
 
     def close() -> None:
@@ -144,7 +144,7 @@ def test_close_waits_for_users(pool: ShardPool[TextShard]) -> None:
 
     user, closer = threading.Thread(target=use), threading.Thread(target=close)
     user.start()
-    held.wait(10)
+    held.wait(60)
     closer.start()
     closer.join(0.05)
     assert closer.is_alive()

@@ -738,7 +738,7 @@ class Served:
         return events_of(self.post("/answer", {**body, "stream": True}).text)
 
 
-def eventually(condition: Callable[[], bool], *, within_s: float = 10) -> None:
+def eventually(condition: Callable[[], bool], *, within_s: float = 60) -> None:
     """Return once the condition holds. Raises: `AssertionError` if it does not in time."""
     ends = time.monotonic() + within_s
     while not condition():
@@ -763,7 +763,7 @@ def served(service: FakeService | None = None) -> Iterator[Served]:
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
     thread.start()
     try:
-        assert started.wait(10), "the server did not start"
+        assert started.wait(60), "the server did not start"
         yield Served(made, url_of(bound), server, lifetime)
     finally:
         server.should_exit = True

@@ -92,7 +92,7 @@ class Model:
             provider,
             named,
             self.tier,
-            timeout_s=5,
+            timeout_s=60,
             price=self.price,
             capabilities=takes,
             base_url="stub",
@@ -121,7 +121,7 @@ class Office:
         batch_id, _ = await self.desk.store.create(terms, items)
         return batch_id
 
-    async def work(self, batch_id: str, *, within_s: float = 20) -> None:
+    async def work(self, batch_id: str, *, within_s: float = 120) -> None:
         """Work on a batch until it is closed."""
         (claim,) = [claim for claim in await self.desk.store.claim() if claim.id == batch_id]
         async with asyncio.timeout(within_s):
@@ -198,7 +198,7 @@ async def opened(
     embedder = cast("Embedder", encoder)
     async with AsyncExitStack() as stack:
         library = await library_in(stack, encoder)
-        redis = connect(redis_url, timeout_s=5)
+        redis = connect(redis_url, timeout_s=60)
         stack.push_async_callback(redis.aclose)
         accounts = accounts_over(redis, settings)
         stack.push_async_callback(accounts.close)

@@ -77,7 +77,7 @@ def test_answers_are_kept_where_the_collection_opted_in(redis_url: str) -> None:
         for question in (QUESTION, replace(QUESTION, collection="other"), replace(QUESTION, tenant="globex")):
             keeper.given(SUPPORTED, question)
         await keeper.close()
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         (kept,) = await store.all("acme")
         assert kept == kept_of(SUPPORTED, QUESTION, at=Clock()())
         assert await store.all("globex") == []
@@ -97,10 +97,10 @@ def test_a_rating_that_is_quicker_than_the_keeping_is_kept_too(redis_url: str) -
             keeper.given(SUPPORTED, QUESTION)
             keeper.rated("acme", SUPPORTED.id, liked=liked)
             await keeper.close()
-            assert await outbox.flush(within_s=5)
+            assert await outbox.flush(within_s=60)
             assert [one.liked for one in await store.all("acme")] == [liked]
         keeper.rated("acme", SUPPORTED.id, liked=True)
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         assert [one.liked for one in await store.all("acme")] == [True]
         await store.forget_all("acme")
 

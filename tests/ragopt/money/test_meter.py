@@ -48,7 +48,7 @@ class Books:
 
     async def standing(self) -> Sequence[Standing]:
         """Return what is spent and held, once nothing is under way."""
-        assert await self.outbox.flush(within_s=20)
+        assert await self.outbox.flush(within_s=60)
         return await self.budgets.standing(windows_for(self.entries, question(), at=self.clock()))
 
 
@@ -156,7 +156,7 @@ from tests.ragopt.money.questions import REQUEST, budget, deployment, question
 from tests.ragopt.money.test_meter import Books
 
 async def main():
-    books = Books(connect(sys.argv[1], timeout_s=5), budget())
+    books = Books(connect(sys.argv[1], timeout_s=60), budget())
     await books.meter.reserve(deployment(), REQUEST, question())
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -236,7 +236,7 @@ def test_a_model_without_a_price_is_not_called_under_a_budget(redis_url: str) ->
             await Books(redis, budget()).meter.reserve(unpriced, REQUEST, question())
         books = Books(redis)
         await (await books.meter.reserve(unpriced, REQUEST, question())).settle(USED, None, "ok")
-        await books.outbox.flush(within_s=5)
+        await books.outbox.flush(within_s=60)
         (row,) = await books.ledger.rows()
         assert (row["cost_usd"], row["deployment"], row["outcome"]) == (None, "stub", "ok")
 

@@ -30,7 +30,7 @@ def with_redis(url: str, scenario: Callable[[Redis], Awaitable[T]]) -> T:
     """Return what the scenario returns, given a client of its own in an event loop of its own."""
 
     async def run() -> T:
-        client: AbstractAsyncContextManager[Redis] = connect(url, timeout_s=5)
+        client: AbstractAsyncContextManager[Redis] = connect(url, timeout_s=60)
         async with client as redis:
             return await scenario(redis)
 

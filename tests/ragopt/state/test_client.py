@@ -54,7 +54,7 @@ def server(folder: Path, lines: str, *arguments: str) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:

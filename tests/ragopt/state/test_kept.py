@@ -12,7 +12,7 @@ from tests.ragopt.state.scenarios import Clock, with_redis
 
 async def ids(store: KeptAnswers, outbox: Outbox, tenant: str = "kept-acme") -> list[str]:
     """Return the ids of what is kept once everything is written, oldest first."""
-    assert await outbox.flush(within_s=5)
+    assert await outbox.flush(within_s=60)
     return [one.id for one in await store.all(tenant)]
 
 
@@ -47,7 +47,7 @@ def test_a_rating_is_of_a_kept_answer_and_the_last_one_holds(redis_url: str) -> 
         for liked in (False, True):
             store.rated("kept-acme", "one", liked=liked)
         store.rated("kept-acme", "unknown", liked=True)
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         assert [one.liked for one in await store.all("kept-acme")] == [True]
         assert await redis.hlen(keys_of("kept-acme")[2]) == 1
         assert await store.forget("kept-acme", "one")

@@ -52,7 +52,7 @@ def test_a_row_is_kept_whole(redis_url: str) -> None:
         outbox = Outbox(redis)
         ledger = Ledger(redis, outbox)
         ledger.append(ROW)
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         (row,) = await ledger.rows()
         assert (row["cost_usd"], row["price_version"]) == ("0.00000012345678", "genai-prices 0.2.3")
         assert (row["tenant"], row["key_id"], row["user"], row["team"]) == ("acme", "k1", "ann", None)
@@ -71,7 +71,7 @@ def test_a_row_that_is_written_twice_counts_once(redis_url: str) -> None:
         ledger = Ledger(redis, outbox)
         for row in (ROW, ROW, replace(ROW, id="call-2")):
             ledger.append(row)
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         (day,) = await ledger.days("acme", [DAY])
         assert day.total("calls") == 2
         assert day.total("spent") == 2 * 123
@@ -88,7 +88,7 @@ def test_names_beyond_the_most_are_added_up_together(redis_url: str) -> None:
         for number in range(100):
             payer = replace(ROW.payer, labels={"user": f"user-{number}\udc80"})
             ledger.append(replace(ROW, id=str(number), payer=payer))
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         (day,) = await ledger.days("acme", [DAY])
         assert day.total("calls") == 100
         users = day.sums["user"]
@@ -107,7 +107,7 @@ def test_the_stream_is_capped(redis_url: str) -> None:
         ledger = Ledger(redis, outbox, max_rows=100)
         for number in range(500):
             ledger.append(replace(ROW, id=str(number)))
-        assert await outbox.flush(within_s=10)
+        assert await outbox.flush(within_s=60)
         # Redis cuts a stream by whole nodes of a hundred rows.
         assert 100 <= len(await ledger.rows()) <= 200
         (day,) = await ledger.days("acme", [DAY])
@@ -130,7 +130,7 @@ def test_redis_that_comes_back_gets_everything(own_redis: EmbeddedRedis) -> None
             assert not await outbox.flush(within_s=0.1)
         finally:
             os.kill(own_redis.pid, signal.SIGCONT)
-        assert await outbox.flush(within_s=20)
+        assert await outbox.flush(within_s=60)
         (day,) = await ledger.days("acme", [DAY])
         assert (day.total("calls"), ledger.lost) == (5, 0)
 
@@ -146,13 +146,13 @@ def test_what_cannot_be_written_is_counted_and_logged(redis_url: str) -> None:
         outbox.put(Write("return redis.call('NO-SUCH-COMMAND')", [], []))
         for number in range(12):
             ledger.append(replace(ROW, id=str(number)))
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         (day,) = await ledger.days("acme", [DAY])
         # The broken one and two rows made room for the last ten.
         assert (day.total("calls"), ledger.lost) == (10, 3)
         outbox.put(Write("return redis.call('NO-SUCH-COMMAND')", [], []))
         ledger.append(replace(ROW, id="after"))
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         assert ledger.lost == 4
         (day,) = await ledger.days("acme", [DAY])
         assert day.total("calls") == 11
@@ -194,7 +194,7 @@ def test_rows_are_read_from_a_time_on_and_tell_since_when_none_is_missing(redis_
         ledger = Ledger(redis, outbox)
         for number in range(250):
             ledger.append(replace(ROW, id=f"page-{number}"))
-        assert await outbox.flush(within_s=5)
+        assert await outbox.flush(within_s=60)
         rows, since = await ledger.rows_since(1.0)
         assert [row["id"] for row in rows if str(row["id"]).startswith("page-")] == [f"page-{n}" for n in range(250)]
         assert since == 1.0

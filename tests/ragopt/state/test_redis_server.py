@@ -200,7 +200,7 @@ def test_the_watch_brings_a_dead_server_back(tmp_path: Path, runtime_dir: Path) 
     async def scenario() -> None:
         watcher = asyncio.create_task(keep_alive(server))
         os.kill(server.pid, signal.SIGKILL)
-        async with connect(server.url, timeout_s=5) as client:
+        async with connect(server.url, timeout_s=60) as client:
             until = time.monotonic() + 30
             while time.monotonic() < until:
                 await asyncio.sleep(0.05)
@@ -321,7 +321,7 @@ def test_a_connection_that_was_reset_is_redis_s_own_error(tmp_path: Path, runtim
     server = attach(tmp_path, runtime_dir)
 
     async def scenario() -> None:
-        async with connect(server.url, timeout_s=5) as client:
+        async with connect(server.url, timeout_s=60) as client:
             connection = await client.connection_pool.get_connection()
             connection._writer.transport.abort()
             await asyncio.sleep(0)
@@ -340,7 +340,7 @@ def test_a_client_goes_on_after_its_server_was_restarted(tmp_path: Path, runtime
 
     async def scenario() -> None:
         first = attach(tmp_path / "data", runtime_dir)
-        client = connect(first.url, timeout_s=5)
+        client = connect(first.url, timeout_s=60)
         try:
             await client.set("a", "1")
             await asyncio.to_thread(first.stop)

@@ -20,7 +20,7 @@ def test_keys_and_conversations_move_with_their_lives(redis_url: str) -> None:
     """A key works in the new Redis, a conversation still expires; answers of the cache and locks stay behind."""
 
     async def run() -> None:
-        async with connect(redis_url, timeout_s=5) as source, connect(f"{redis_url}?db=1", timeout_s=5) as target:
+        async with connect(redis_url, timeout_s=60) as source, connect(f"{redis_url}?db=1", timeout_s=60) as target:
             key, plain = await KeyStore(source, bootstrap=None).create("acme", "front end", scopes=["query"])
             await Conversations(source, ttl_s=LIFE_S).append("acme", "c1", [Turn("user", "Hello")])
             await source.set("ragopt:answer:acme:x", "kept nowhere")
@@ -42,7 +42,7 @@ def test_what_the_target_has_already_stays(redis_url: str) -> None:
     """A second run copies nothing, and a key of the target is never written over."""
 
     async def run() -> None:
-        async with connect(redis_url, timeout_s=5) as source, connect(f"{redis_url}?db=1", timeout_s=5) as target:
+        async with connect(redis_url, timeout_s=60) as source, connect(f"{redis_url}?db=1", timeout_s=60) as target:
             await source.set("ragopt:a", "old")
             await target.set("ragopt:a", "new")
             await source.set("ragopt:b", "b")
@@ -57,7 +57,7 @@ def test_key_store_of_an_empty_redis_knows_nobody(redis_url: str) -> None:
     """Without the transfer the same key is unknown: the first test is not passed by a bootstrap key."""
 
     async def run() -> bool:
-        async with connect(f"{redis_url}?db=1", timeout_s=5) as target:
+        async with connect(f"{redis_url}?db=1", timeout_s=60) as target:
             try:
                 await KeyStore(target, bootstrap=SecretStr("")).authenticate("rag_00000000_" + "a" * 43)
             except MissingKey:

@@ -29,7 +29,7 @@ class Lengths:
 
     def logits(self, ids: IdMatrix, mask: IdMatrix, types: IdMatrix) -> Logits:
         """Return the number of tokens of each pair."""
-        self.may_go.wait(10)
+        self.may_go.wait(60)
         self.sizes.append(len(ids))
         return np.array([self.logit(int(count)) for count in mask.sum(axis=1)], np.float32)
 
