@@ -21,7 +21,7 @@ def words() -> Iterator[TextEncoder]:
 @pytest.mark.campaign
 def test_nothing_stale_is_served_and_little_is_killed_without_need() -> None:
     """Of what emptying the cache with every change would kill, at most a fifth is killed without need."""
-    report = freshness(FreshnessJob(operations=campaign_examples(1_000, times=10), seed=11), encoders=words)
+    report = freshness(FreshnessJob(operations=campaign_examples(2_000, times=5), seed=11), encoders=words)
     values = {name: interval.value for name, interval in report.metrics.items()}
     assert report.failures == ()
     assert values["stale_served"] == 0

@@ -54,7 +54,7 @@ def units_of(passages: tuple[Passage, ...]) -> set[tuple[int, tuple[int, int]]]:
 
 
 @pytest.mark.campaign
-@settings(max_examples=campaign_examples(500, times=200), deadline=None)
+@settings(max_examples=campaign_examples(2_000), deadline=None)
 @given(HITS, st.integers(0, 120), st.sampled_from([0.0, 0.5, 0.9]))
 def test_the_budget_is_never_passed(hits: tuple[list[str], list[float]], budget: int, floor: float) -> None:
     """The joined text has at most the budget's tokens by the real tokenizer, and passages are numbered from 1."""
