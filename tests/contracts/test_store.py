@@ -22,6 +22,8 @@ from indexes.store import Engine, Payload, PayloadValue, Point, Scored, Store, W
 
 SERVER_URL = os.environ.get("QDRANT_TEST_URL", "")
 NEVER = 2**53 - 1
+# Dense vectors are stored with eleven binary digits.
+HALF_PRECISION = 2**-11
 ALL = Where()
 DIM = 4
 FRESH = "fresh"
@@ -199,7 +201,7 @@ class TestStore:
             assert full[0].payload == payload
             assert full[0].dense is not None
             assert full[0].dense.dtype == np.float32
-            assert full[0].dense.tolist() == pytest.approx([0.6, 0, 0.8, 0])
+            assert full[0].dense.tolist() == pytest.approx([0.6, 0, 0.8, 0], abs=HALF_PRECISION)
             assert full[0].sparse == sparse
 
         run(scenario)
@@ -224,7 +226,7 @@ class TestStore:
             await store.upsert([point(n, vector(math.cos(n / 2), math.sin(n / 2), 0, 0)) for n in range(6)])
             hits = await store.search_dense(vector(1, 0, 0, 0), ALL, limit=4)
             assert found(hits) == ids(0, 1, 2, 3)
-            assert [hit.score for hit in hits] == pytest.approx([math.cos(n / 2) for n in range(4)], abs=1e-5)
+            assert [hit.score for hit in hits] == pytest.approx([math.cos(n / 2) for n in range(4)], abs=HALF_PRECISION)
             assert len(await store.search_dense(vector(1, 0, 0, 0), ALL, limit=50)) == 6
 
         run(scenario)
