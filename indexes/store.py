@@ -22,7 +22,10 @@ INTEGER_FIELDS = ("born", "dead", "released", "version", "n")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One stored point. `id` is a UUID string; `dense` and `sparse` are None on points that are not searched."""
+    """One stored point. `id` is a UUID string; `dense` and `sparse` are None on points that are not searched.
+
+    dense: of unit length when it is read, with the eleven binary digits that are kept of each number.
+    """
 
     id: str
     payload: Payload
