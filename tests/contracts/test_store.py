@@ -403,7 +403,7 @@ class TestStore:
         """Ten searches at a time during upserts always see the points that were there before, and no torn point."""
 
         async def scenario(store: Store) -> None:
-            await store.upsert([point(n, vector(1, n / 100, 0, 0), terms(5), kind="old") for n in range(20)])
+            await store.upsert([point(n, vector(1, n / 10, 0, 0), terms(5), kind="old") for n in range(20)])
             old = Where(equal={"kind": "old"})
 
             async def write() -> None:
