@@ -268,7 +268,7 @@ def test_compaction_keeps_what_is_live(home: Path) -> None:
         store = await engine.open("a", dim=DIM)
         await store.upsert(some_points(2_000))
         await store.delete(Where(above={"n": 1_199}))
-        query = np.array([1, 600, 0, 0], np.float32)
+        query = np.array([1, 3, 0, 0], np.float32)
         before = await store.search_dense(query, Where(at_most={"n": 700}), limit=20)
         await store.optimize()
         assert entries(home) == ["2", "name"]
