@@ -119,4 +119,6 @@ def numbers_of(scaled: Node) -> NDArray[np.float32] | None:
     if whole.get_type_name() != "Convert" or scale.get_type_name() != "Constant":
         return None
     rows = whole.input_value(0).get_node()
+    if rows.get_type_name() != "Constant":
+        return None
     return np.asarray(rows.data, np.float32) * np.asarray(scale.data, np.float32)
