@@ -81,8 +81,9 @@ class Embedder:
 
     async def token_starts(self, texts: Sequence[str]) -> list[IntVector]:
         """Return where in each text its token vectors begin: int64 [n_tokens], ascending code points; [] for none."""
-        encodings = await asyncio.to_thread(self._tokenizer.encode_batch, list(texts))
-        return [np.array([encoding.offsets[at][0] for at in word_places(encoding)], np.int64) for encoding in encodings]
+        return await asyncio.to_thread(
+            lambda: [word_starts(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
+        )
 
     async def encode_question(self, text: str) -> EncodedQuestion:
         """Return a question's dense vector, its token vectors and their IDF weights."""
@@ -135,3 +136,10 @@ class Embedder:
 def word_places(encoding: Encoding) -> IntVector:
     """Return int64 [n]: the places of the tokens that are text; special tokens are none."""
     return np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+
+
+def word_starts(encoding: Encoding) -> IntVector:
+    """Return int64 [n]: where in the text those tokens begin, in code points."""
+    # The pairs are made anew each time that they are asked for.
+    begins: IntVector = np.array(encoding.offsets, np.int64)[:, 0]
+    return begins[word_places(encoding)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -199,9 +200,12 @@ class Preparer:
         texts = [text for item in group for text in item.texts()]
         fresh = list(dict.fromkeys(text for text in texts if text not in known))
         tally.add(chunks=len(texts) - len(fresh))
-        encoded = await self._embedder.encode(fresh, on_batch=lambda count: tally.add(chunks=count))
+        encoded, begins = await asyncio.gather(
+            self._embedder.encode(fresh, on_batch=lambda count: tally.add(chunks=count)),
+            self._embedder.token_starts(texts),
+        )
         known.update(zip(fresh, encoded, strict=True))
-        starts = dict(zip(texts, await self._embedder.token_starts(texts), strict=True))
+        starts = dict(zip(texts, begins, strict=True))
         return await to_thread.run_sync(
             lambda: [self._with_vectors(item, known, starts) for item in group], limiter=self._threads
         )
