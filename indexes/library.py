@@ -19,7 +19,7 @@ from indexes.facets import NO_FILTER, MetadataFilter
 from indexes.fusion import PLAIN_RRF, Fusion
 from indexes.ingest import ChunkedDocument, IngestTally, Preparer, Progress, TextEncoder
 from indexes.invisible import strip_invisible
-from indexes.manifest import Scope
+from indexes.manifest import PreparedDocument, Scope
 from indexes.records import (
     Document,
     DocumentInfo,
@@ -97,12 +97,13 @@ class Library:
             scope = Scope(tenant, collection)
             target = await self._open(scope, create=True)
             accepted = {at: document for at, document in enumerate(documents) if at not in results}
-            # The next group is screened and chunked, in one thread of Python, while the model is at work on this one.
-            async with aclosing(
-                ahead(self._groups(target, scope, accepted, by=by, results=results, tally=tally))
-            ) as groups:
-                async for group in groups:
-                    results.update(await self._publish(target, group, by=by, tally=tally))
+            # A group is published while the model is at work on the next, and the one behind that is screened and cut.
+            groups = ahead(self._groups(target, scope, accepted, by=by, results=results, tally=tally))
+            async with aclosing(ahead(self._prepared(groups, tally))) as prepared:
+                async for places, group in prepared:
+                    published = await target.publish(group, by)
+                    tally.add(documents=len(published))
+                    results.update(zip(places, published, strict=True))
             self._tidy_later(target)
         return [results[at] for at in range(len(documents))]
 
@@ -265,13 +266,13 @@ class Library:
         if group:
             yield group
 
-    async def _publish(
-        self, target: Collection, group: dict[int, ChunkedDocument], *, by: Reader, tally: IngestTally
-    ) -> dict[int, IngestResult]:
-        prepared = await self._preparer.prepared(list(group.values()), tally)
-        results = await target.publish(prepared, by)
-        tally.add(documents=len(results))
-        return dict(zip(group, results, strict=True))
+    async def _prepared(
+        self, groups: AsyncGenerator[dict[int, ChunkedDocument]], tally: IngestTally
+    ) -> AsyncGenerator[tuple[list[int], list[PreparedDocument]]]:
+        """Yield each group with its vectors: the places of its documents, and the documents."""
+        async with aclosing(groups):
+            async for group in groups:
+                yield list(group), await self._preparer.prepared(list(group.values()), tally)
 
     async def _open(self, scope: Scope, *, create: bool = False) -> Collection:
         if scope in self._opened:

@@ -13,7 +13,7 @@ import pytest
 from indexes.edge import EdgeEngine
 from indexes.errors import CollectionNotFound, DocumentNotFound, SettingsMismatch, StoreUnavailable
 from indexes.ingest import IngestProgress, indexed_text
-from indexes.library import ADMITTED_AT_ONCE, Admit, Library, store_name
+from indexes.library import ADMITTED_AT_ONCE, Admit, Library, LockFor, store_name
 from indexes.manifest import Manifest, Scope, manifest_point
 from indexes.records import Document, Hit, IndexKnobs, LiveChunk, Revision
 from indexes.store import Point, Store
@@ -34,6 +34,7 @@ def library_over(
     chunk_tokens: int = 20,
     admit: Admit | None = None,
     group_chunks: int = 512,
+    lock_for: LockFor | None = None,
 ) -> Library:
     return Library(
         engine,
@@ -41,6 +42,7 @@ def library_over(
         knobs=IndexKnobs(chunk_tokens=chunk_tokens),
         count_tokens=count_tokens_batch,
         max_document_bytes=100_000,
+        lock_for=lock_for,
         admit=admit,
         group_chunks=group_chunks,
     )
@@ -272,6 +274,26 @@ def test_a_failure_to_admit_leaves_what_was_stored(tmp_path: Path) -> None:
         results = await library.ingest(TENANT, COLLECTION, documents)
         assert [result.status for result in results[: len(there)]] == ["unchanged"] * len(there)
         assert all(result.error is None for result in results)
+
+    on_edge(tmp_path, check)
+
+
+def test_a_group_is_published_while_the_next_one_is_embedded(tmp_path: Path) -> None:
+    """The model is not idle while the engine writes: a writer who is held until it embeds the second group goes on."""
+    encoder = WordEncoder()
+
+    @asynccontextmanager
+    async def held(_: str) -> AsyncIterator[None]:
+        while len(encoder.encoded) == 1:
+            await asyncio.sleep(0.001)
+        yield
+
+    async def check(engine: EdgeEngine) -> None:
+        library = library_over(engine, encoder, group_chunks=1, lock_for=held)
+        documents = [Document(f"d{n}", f"Document {n} in one chunk.") for n in range(3)]
+        async with asyncio.timeout(30):
+            results = await library.ingest(TENANT, COLLECTION, documents)
+        assert [(result.status, result.chunks) for result in results] == [("created", 1)] * 3
 
     on_edge(tmp_path, check)
 
