@@ -98,3 +98,11 @@ def told_apart(reader: Reader, known: Access) -> Reader:
     if known is None or (reader.everything and known):
         return reader
     return Reader.of(set(known).intersection(reader.principals))
+
+
+def bound(reader: Reader, known: Access) -> Reader:
+    """Return the reader by whom a search must be held: one of everything where no document has a list.
+
+    known: as of `named`. An engine compares every condition with every point that it scans.
+    """
+    return EVERYTHING if known == () else reader

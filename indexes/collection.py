@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
-from indexes.access import ANYONE, EVERYTHING, FIELD, Access, Reader, keywords_of, named, told_apart
+from indexes.access import ANYONE, EVERYTHING, FIELD, Access, Reader, bound, keywords_of, named, told_apart
 from indexes.errors import DocumentNotFound, SettingsMismatch
 from indexes.facets import NO_FILTER, MetadataFilter
 from indexes.fusion import PLAIN_RRF, Fusion
@@ -237,8 +237,9 @@ class Collection:
         Only chunks of documents that `reader` may read and whose metadata is `matching` are hits. The dense and the
         BM25 query run side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
-        generation = await self.generation()
-        where = self._scope.live(CHUNK, generation, reader=reader, matching=matching)
+        manifest = await self._manifest()
+        bound_by = bound(reader, manifest.principals)
+        where = self._scope.live(CHUNK, manifest.generation, reader=bound_by, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):
@@ -253,7 +254,7 @@ class Collection:
         bm25s = {hit.id: hit.score for hit in by_bm25}
         fused = fusion.fused(cosines, bm25s, limit=top_k)
         points = {point.id: point for point in await self._store.fetch([item for item, _ in fused])}
-        return generation, [
+        return manifest.generation, [
             read_hit(points[item], dense=cosines.get(item), bm25=bm25s.get(item), fused=score)
             for item, score in fused
             if item in points
@@ -341,8 +342,7 @@ class Collection:
         before = await self._manifest()
         manifest = replace(before, generation=generation, principals=named(before.principals, lists))
         await self._store.upsert([manifest_point(self._scope, manifest)])
-        now = time.monotonic()
-        self._retired.append((now, generation))
+        self._retired.append((now := time.monotonic(), generation))
         gone = 0
         while self._retired and self._retired[0][0] < now - RETIRE_AFTER_S:
             gone = self._retired.popleft()[1]

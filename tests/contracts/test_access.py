@@ -66,11 +66,11 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario], 
     return lambda scenario: asyncio.run(against(scenario))
 
 
-async def found(library: Library, reader: Reader) -> set[str]:
+async def found(library: Library, reader: Reader, *, collection: str = COLLECTION) -> set[str]:
     """Return the ids of the documents that a question finds."""
     question = await WordEncoder().encode_question(ASKED)
     _, hits = await library.search(
-        *PLACE, ASKED, question=question, top_k=10, timer=lambda _: nullcontext(), reader=reader
+        TENANT, collection, ASKED, question=question, top_k=10, timer=lambda _: nullcontext(), reader=reader
     )
     return {hit.chunk.document_id for hit in hits}
 
@@ -160,6 +160,24 @@ def test_readers_differ_where_documents_name_them(run: Callable[[Scenario], None
         await library.ingest(TENANT, "plain", [document("open", None)])
         assert {await library.told_apart(TENANT, "plain", reader) for reader in READ} == {ANYONE}
         assert await library.told_apart(TENANT, "none", ann) == ann
+
+    run(scenario)
+
+
+def test_the_first_list_binds_from_its_commit_on(run: Callable[[Scenario], None]) -> None:
+    """Of a collection without lists everybody finds everything; of a document that gets one, who is on it."""
+
+    async def scenario(library: Library, _encoder: WordEncoder, _engine: Engine) -> None:
+        async def both() -> tuple[set[str], set[str]]:
+            return await found(library, ANYONE, collection="plain"), await found(library, HR, collection="plain")
+
+        await library.ingest(TENANT, "plain", [document("a", None), document("b", None)])
+        assert await both() == ({"a", "b"}, {"a", "b"})
+        await library.ingest(TENANT, "plain", [document("b", ("group:hr",))], by=HR)
+        assert await both() == ({"a"}, {"a", "b"})
+        await library.delete(TENANT, "plain", "b", reader=HR)
+        await library.ingest(TENANT, "plain", [document("c", ())], by=EVERYTHING)
+        assert await both() == ({"a"}, {"a"})
 
     run(scenario)
 

@@ -13,6 +13,7 @@ from indexes.access import (
     MAX_NAMED,
     Access,
     Reader,
+    bound,
     keyword,
     keywords_of,
     named,
@@ -73,6 +74,14 @@ def test_a_reader_that_is_told_apart_reads_the_same(reader: Reader, lists: list[
     assert apart == ANYONE or any(access is not None for access in lists)
 
 
+@given(READERS, st.lists(LISTS, max_size=6))
+def test_what_a_search_is_held_by_reads_the_same(reader: Reader, lists: list[Access]) -> None:
+    """A reader is let read everything of a collection only where it may; one list binds it."""
+    held = bound(reader, named((), lists))
+    assert [held.may_read(access) for access in lists] == [reader.may_read(access) for access in lists]
+    assert held == (reader if any(access is not None for access in lists) else EVERYTHING)
+
+
 def test_too_many_names_are_not_kept() -> None:
     """Beyond the bound every reader is told apart from every other, for good."""
     many = named((), [tuple(f"user:{n}" for n in range(MAX_NAMED + 1))])
@@ -80,6 +89,7 @@ def test_too_many_names_are_not_kept() -> None:
     assert named(many, [("group:hr",)]) is None
     assert told_apart(Reader.of(["user:x"]), many) == Reader.of(["user:x"])
     assert told_apart(EVERYTHING, many) == EVERYTHING
+    assert bound(ANYONE, many) == ANYONE
 
 
 @pytest.mark.parametrize("principal", ["a", EVERYBODY, "x" * 500, "日本" * 90, "\U0001f600" * 40])
