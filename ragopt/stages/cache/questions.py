@@ -1,13 +1,15 @@
 """The questions of kept answers in a vector engine of their own: which of them are near a new one.
 
 One store per tenant, collection and embedding model, as for documents; the tenant is in every filter
-all the same, and so is the partition, which holds all that decides an answer besides the words.
+all the same, and so is the partition, which holds all that decides an answer besides the words. A search
+asks for both at once: an engine that scans compares every condition with every point.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,6 @@ from indexes.store import Engine, Payload, Point, Store, Where
 from ragopt.stages.cache.entries import Place
 from ragopt.stages.cache.key import EntryKey
 
-KIND = "question"
 # Compaction is looked into after so many questions kept in one store: a look takes a tenth of a millisecond.
 TIDY_AFTER = 100
 
@@ -51,8 +52,7 @@ class QuestionIndex:
         Their cosine is at least `at_least`; the question of the key itself is not among them.
         """
         store = await self._store(key.tenant, key.collection)
-        where = Where(equal={"kind": KIND, "tenant": key.tenant}, holds=[("facets", (key.partition,))])
-        found = await store.search_dense(vector, where, limit=limit + 1)
+        found = await store.search_dense(vector, Where(equal={"kind": kind_of(key)}), limit=limit + 1)
         near = [Near(Place(key.tenant, key.collection, hit.id), hit.score) for hit in found]
         return [item for item in near if item.place.id != key.id and item.similarity >= at_least][:limit]
 
@@ -60,12 +60,7 @@ class QuestionIndex:
         """Keep the vector of a key's question."""
         scope = (key.tenant, key.collection)
         store = await self._store(*scope)
-        payload: Payload = {
-            "kind": KIND,
-            "tenant": key.tenant,
-            "document_id": key.id,
-            "facets": [key.partition],
-        }
+        payload: Payload = {"kind": kind_of(key), "tenant": key.tenant, "document_id": key.id}
         await store.upsert([Point(key.id, payload, vector)])
         self._written[scope] = self._written.get(scope, 0) + 1
         if self._written[scope] % TIDY_AFTER == 0:
@@ -79,7 +74,7 @@ class QuestionIndex:
         for place in places:
             by_scope.setdefault((place.tenant, place.collection), []).append(place.id)
         for scope, ids in by_scope.items():
-            where = Where(equal={"kind": KIND, "tenant": scope[0], "document_id": tuple(ids)})
+            where = Where(equal={"tenant": scope[0], "document_id": tuple(ids)})
             await (await self._store(*scope)).delete(where)
 
     async def clear(self, tenant: str, collection: str | None) -> None:
@@ -87,7 +82,7 @@ class QuestionIndex:
         names = [self._name(tenant, collection)] if collection is not None else await self._names(tenant)
         for name in names:
             store = await self._engine.open(name, dim=self._dim)
-            await store.delete(Where(equal={"kind": KIND, "tenant": tenant}))
+            await store.delete(Where(equal={"tenant": tenant}))
 
     async def close(self) -> None:
         """End what runs in the background; the engine is the caller's to close, afterwards."""
@@ -108,6 +103,11 @@ class QuestionIndex:
     def _name(self, tenant: str, collection: str) -> str:
         # Three parts: never the name of a collection of documents, which has two.
         return f"{quote(tenant, safe='')}/{quote(collection, safe='')}/{self._model}"
+
+
+def kind_of(key: EntryKey) -> str:
+    """Return what the points of a key's tenant and partition say they are, and no other's do."""
+    return json.dumps(["question", key.tenant, key.partition])
 
 
 async def tidied(store: Store) -> None:
