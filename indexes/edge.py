@@ -36,7 +36,7 @@ from qdrant_edge import (
 from qdrant_edge import Point as EdgePoint
 from qdrant_edge import SparseVector as EdgeSparseVector
 
-from indexes.edge_shard import create_shard, load_shard, shard_kind
+from indexes.edge_shard import LOCKED, create_shard, load_shard, shard_kind
 from indexes.errors import IndexingError, StoreLocked, StoreUnavailable
 from indexes.points import DENSE, SCROLL_PAGE, SPARSE, batches, check_where, in_order, payload_bytes
 from indexes.records import FloatVector, SparseVector
@@ -254,7 +254,7 @@ def translated(work: Callable[[], T]) -> T:
     except IndexingError:
         raise
     except Exception as error:  # qdrant_edge raises bare Exception for everything
-        if "WouldBlock" in str(error):
+        if LOCKED in str(error):
             message = "another process holds the embedded index: stop it, or point RAGOPT_DATA_DIR elsewhere"
             raise StoreLocked(message) from error
         raise StoreUnavailable(f"the embedded index failed: {error}") from error

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from qdrant_edge import (
@@ -33,6 +34,9 @@ SCAN_KIBIBYTES = 20_000
 # What was deleted is dropped where it is a fifth of a segment of so many points. The engine's 1,000 would leave a store
 # of fifty points that was written over a thousand times as it is.
 VACUUM_POINTS = 100
+# What the engine says where another process holds the files of a shard.
+LOCKED = "WouldBlock"
+LOCKED_FOR_S = 0.25
 
 
 def shard_kind(dim: int) -> str:
@@ -57,13 +61,28 @@ def create_shard(path: Path, *, dim: int) -> None:
 
 def load_shard(path: Path) -> EdgeShard:
     """Return the shard of a folder; payload indexes that it lacks are made, in 0.2 s each for 20,000 points."""
-    shard = EdgeShard.load(str(path))
+    shard = unlocked(path)
     present = shard.info().payload_schema
     for name in (*KEYWORD_FIELDS, *INTEGER_FIELDS):
         if name not in present:
             kind = PayloadSchemaType.Keyword if name in KEYWORD_FIELDS else PayloadSchemaType.Integer
             shard.update(UpdateOperation.create_field_index(name, kind))
     return shard
+
+
+def unlocked(path: Path) -> EdgeShard:
+    """Return the shard of a folder; one that is locked is tried again for a quarter of a second.
+
+    A process that this one is just starting holds every lock of it until it runs its own program.
+    """
+    ends = time.monotonic() + LOCKED_FOR_S
+    while True:
+        try:
+            return EdgeShard.load(str(path))
+        except Exception as error:  # the engine raises no other type
+            if LOCKED not in str(error) or time.monotonic() >= ends:
+                raise
+            time.sleep(LOCKED_FOR_S / 10)
 
 
 def compact(copy: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from indexes.edge import EdgeEngine
+from indexes.edge_shard import create_shard, load_shard
 from indexes.errors import StoreLocked, StoreUnavailable
 from indexes.records import SparseVector
 from indexes.shard_files import copy_shard
@@ -29,6 +31,7 @@ import asyncio, sys, time
 from pathlib import Path
 from tests.indexes.test_edge import some_points, DIM
 from indexes.edge import EdgeEngine
+from indexes.edge_shard import create_shard, load_shard
 
 async def write():
     store = await EdgeEngine(Path(sys.argv[1])).open("a", dim=DIM)
@@ -45,6 +48,7 @@ import asyncio, sys, time
 from pathlib import Path
 from tests.indexes.test_edge import some_points, DIM, ENOUGH
 from indexes.edge import EdgeEngine
+from indexes.edge_shard import create_shard, load_shard
 from indexes.store import Where
 
 async def write():
@@ -190,6 +194,20 @@ def test_second_owner_is_refused(home: Path) -> None:
         assert await store.count(ALL) == 1
 
     run(scenario, home.parent)
+
+
+def test_a_lock_that_is_let_go_a_moment_later_is_no_other_owner(tmp_path: Path) -> None:
+    """As a process that is just being started holds it, until it runs its own program."""
+    path = tmp_path / "shard"
+    path.mkdir()
+    create_shard(path, dim=DIM)
+    holder = load_shard(path)
+    let_go = threading.Timer(0.05, holder.close)
+    let_go.start()
+    try:
+        load_shard(path).close()
+    finally:
+        let_go.join()
 
 
 def test_damaged_shard_is_an_error_of_the_store(home: Path) -> None:
