@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -98,6 +99,8 @@ NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
 # What stands right before a word that opens a sentence: an end, then white space and marks that open as well.
 SENTENCE_START = re.compile(r"(?:^|[.!?:;•]\s|\n)[\s\"'“‘(*_-]*$")
 LONGEST_START = 12
+# What is known of so many words is kept: nearly all of a text's are among the latest.
+WORDS_KEPT = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +212,11 @@ def _names(text: str) -> Iterator[Slot]:
     run: list[re.Match[str]] = []
     for match, after in pairwise([*TOKEN.finditer(text), None]):
         assert match is not None  # noqa: S101 - only the last of the list is None, and it is never the left of a pair
-        if _is_name_word(match.group()):
-            run.append(match)
-        joined = after is not None and text[match.end() : after.start()] == " " and _is_name_word(after.group())
-        joined = joined and not match.group().endswith(("'s", "’s"))
-        if run and not joined:
+        if not _word(match.group()).named:
+            continue
+        run.append(match)
+        joined = after is not None and text[match.end() : after.start()] == " " and _word(after.group()).named
+        if not joined or match.group().endswith(("'s", "’s")):
             yield from _name(text, run)
             run = []
 
@@ -224,29 +227,42 @@ def _name(text: str, run: list[re.Match[str]]) -> Iterator[Slot]:
     if plain and SENTENCE_START.search(text[max(0, first.start() - LONGEST_START) : first.start()]):
         run = run[1:] if len(run) == 1 or first.group().lower() in STOP_WORDS else run
     if run:
-        value = " ".join(word for match in run for word in folded(match.group()).split())
+        value = " ".join(word for match in run for word in _word(match.group()).folded)
         yield Slot("name", value, run[0].start(), run[-1].end())
-
-
-def _is_name_word(word: str) -> bool:
-    inner = any(char.isupper() for char in word[1:]) or (any(char.isdigit() for char in word) and not word[0].isdigit())
-    return (word[0].isupper() or inner) and word.lower() not in STOP_WORDS and word.lower() not in NUMBER_WORDS
 
 
 def _negations(text: str) -> Iterator[Slot]:
     for match in TOKEN.finditer(text):
-        if match.group().lower() in NEGATIONS or NOT.search(match.group()):
+        if _word(match.group()).denies:
             yield Slot("negation", "not", match.start(), match.end())
+
+
+def _name_words(text: str) -> frozenset[str]:
+    return frozenset(chain.from_iterable(_word(match.group()).folded for match in TOKEN.finditer(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What is to be known of a word. named: whether it may be of a name. folded: as words of names are compared."""
+
+    named: bool
+    denies: bool
+    folded: tuple[str, ...]
+
+
+@lru_cache(WORDS_KEPT)
+def _word(word: str) -> Word:
+    lower = word.lower()
+    inner = any(char.isupper() for char in word[1:]) or (any(char.isdigit() for char in word) and not word[0].isdigit())
+    named = (word[0].isupper() or inner) and lower not in STOP_WORDS and lower not in NUMBER_WORDS
+    denies = lower in NEGATIONS or NOT.search(word) is not None
+    return Word(named, denies, tuple(folded(word).split()))
 
 
 def folded(word: str) -> str:
     """Return a word for comparing names: lower case, no accents, dots or possessive; hyphens become spaces."""
     plain = "".join(char for char in unicodedata.normalize("NFKD", word) if not unicodedata.combining(char))
     return singular(plain.casefold()).replace(".", "").replace("-", " ").replace("’", "'")
-
-
-def _name_words(text: str) -> frozenset[str]:
-    return frozenset(word for match in TOKEN.finditer(text) for word in folded(match.group()).split())
 
 
 def _within(slot: Slot, others: Iterable[Slot]) -> bool:

@@ -38,6 +38,8 @@ TAG = re.compile(
     re.IGNORECASE,
 )
 WORD = re.compile(r"\w+")
+# What stands between letters and digits.
+BETWEEN = re.compile(r"[\W_]+")
 # So many words in a row of the rules are no coincidence.
 RUN_WORDS = 8
 
@@ -132,7 +134,7 @@ def readings_of(text: str) -> tuple[str, ...]:
 
 def squeezed(text: str) -> str:
     """Return the letters and digits of a text in one case, everything between them left out."""
-    return "".join(char for char in text.casefold() if char.isalnum())
+    return BETWEEN.sub("", text.casefold())
 
 
 def repeats_rules(text: str) -> bool:
