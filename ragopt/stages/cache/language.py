@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ragopt.remembering import remembered
+
 WORD = re.compile(r"[^\W\d_]+")
 # Words that hardly any other of these languages has, the commonest of each.
 MARKS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -26,6 +28,7 @@ MARKS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 
+@remembered
 def language_of(text: str) -> str:
     """Return the language or, beyond Latin letters, the script of a text; "" where its words do not tell.
 

@@ -84,11 +84,15 @@ class QuestionIndex:
             store = await self._engine.open(name, dim=self._dim)
             await store.delete(Where(equal={"tenant": tenant}))
 
+    async def idle(self) -> None:
+        """Return once nothing runs in the background."""
+        await asyncio.gather(*self._tidying, return_exceptions=True)
+
     async def close(self) -> None:
         """End what runs in the background; the engine is the caller's to close, afterwards."""
         for task in self._tidying:
             task.cancel()
-        await asyncio.gather(*self._tidying, return_exceptions=True)
+        await self.idle()
 
     async def _names(self, tenant: str) -> Sequence[str]:
         prefix, ending = f"{quote(tenant, safe='')}/", f"/{self._model}"
