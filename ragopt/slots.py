@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -122,19 +123,21 @@ class Slot:
 @remembered
 def slots_of(text: str) -> tuple[Slot, ...]:
     """Return the slots of a text: dates, then numbers, names and negations, each kind in the order of the text."""
+    amounts = amounts_of(text)
+    names = _outside(amounts, _names(text))
+    return (*amounts, *names, *_negations(text))
+
+
+@remembered
+def amounts_of(text: str) -> tuple[Slot, ...]:
+    """Return the dates and the numbers among the slots of a text: half the time of all of them."""
     dates = list(_dates(text))
-    numbers = [slot for slot in _numbers(text) if not _within(slot, dates)]
-    names = [slot for slot in _names(text) if not _within(slot, (*dates, *numbers))]
-    return (*dates, *numbers, *names, *_negations(text))
+    return (*dates, *_outside(dates, _numbers(text)))
 
 
-def missing(claimed: Iterable[Slot], known: Sequence[Slot], *, text: str) -> tuple[Slot, ...]:
-    """Return the numbers, dates and names that are claimed and stand neither among the known slots nor in their text.
-
-    Negations are left out: see `is_negated`. text: what `known` was read from.
-    """
-    words = _name_words(text)
-    return tuple(slot for slot in claimed if slot.kind != "negation" and not _is_known(slot, known, words=words))
+def missing(claimed: Iterable[Slot], text: str) -> tuple[Slot, ...]:
+    """Return the numbers, dates and names that are claimed and do not stand in a text; negations: see `is_negated`."""
+    return tuple(slot for slot in claimed if slot.kind != "negation" and not _is_known(slot, text))
 
 
 def is_negated(slots: Iterable[Slot]) -> bool:
@@ -142,9 +145,10 @@ def is_negated(slots: Iterable[Slot]) -> bool:
     return sum(slot.kind == "negation" for slot in slots) % 2 == 1
 
 
-def _is_known(slot: Slot, known: Sequence[Slot], *, words: frozenset[str]) -> bool:
+def _is_known(slot: Slot, text: str) -> bool:
     if slot.kind == "name":
-        return all(word in words for word in slot.value.split())
+        return _name_words(text).issuperset(slot.value.split())
+    known = amounts_of(text)
     if slot.kind == "date":
         return any(_same_date(slot.value, other.value) for other in known if other.kind == "date")
     years = (other.value.split("-")[0] for other in known if other.kind == "date")
@@ -237,6 +241,7 @@ def _negations(text: str) -> Iterator[Slot]:
             yield Slot("negation", "not", match.start(), match.end())
 
 
+@remembered
 def _name_words(text: str) -> frozenset[str]:
     return frozenset(chain.from_iterable(_word(match.group()).folded for match in TOKEN.finditer(text)))
 
@@ -267,3 +272,14 @@ def folded(word: str) -> str:
 
 def _within(slot: Slot, others: Iterable[Slot]) -> bool:
     return any(other.start <= slot.start and slot.end <= other.end for other in others)
+
+
+def _outside(taken: Iterable[Slot], slots: Iterable[Slot]) -> Iterator[Slot]:
+    """Yield the slots that lie within none of those that are taken, in as many steps as there are of both."""
+    spans = sorted((slot.start, slot.end) for slot in taken)
+    starts = [start for start, _ in spans]
+    # The farthest end of all that begin so early: one of them reaches as far as that.
+    ends = [-1, *accumulate((end for _, end in spans), max)]
+    for slot in slots:
+        if slot.end > ends[bisect_right(starts, slot.start)]:
+            yield slot

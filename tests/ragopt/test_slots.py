@@ -60,7 +60,7 @@ def test_names_are_runs_of_capitals_that_do_not_merely_open_a_sentence() -> None
 )
 def test_what_is_claimed_must_be_known(claim: str, evidence: str, lacks: list[str]) -> None:
     """Units are converted within a dimension, parts of dates and names suffice, and nothing else does."""
-    lacking = missing(slots_of(claim), slots_of(evidence), text=evidence)
+    lacking = missing(slots_of(claim), evidence)
     assert [claim[slot.start : slot.end] for slot in lacking] == lacks
 
 
@@ -77,5 +77,5 @@ def test_negations_are_counted() -> None:
 def test_a_text_lacks_nothing_of_itself(text: str) -> None:
     """Whatever the text, its own slots are known to it, and lie inside it."""
     slots = slots_of(text)
-    assert missing(slots, slots, text=text) == ()
+    assert missing(slots, text) == ()
     assert all(0 <= slot.start < slot.end <= len(text) for slot in slots)

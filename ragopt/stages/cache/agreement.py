@@ -40,7 +40,7 @@ def texts_agree(one: str, other: str) -> bool:
     slots = [slots_of(text) for text in texts]
     if is_negated(slots[0]) != is_negated(slots[1]):
         return False
-    return not missing(slots[0], slots[1], text=texts[1]) and not missing(slots[1], slots[0], text=texts[0])
+    return not missing(slots[0], texts[1]) and not missing(slots[1], texts[0])
 
 
 def words_shared(one: str, other: str) -> float:

@@ -78,7 +78,7 @@ class Differences:
 def differences(one: str, other: str) -> Differences:
     """Return how two questions differ; the same whichever comes first."""
     slots = slots_of(one), slots_of(other)
-    lacking = missing(slots[0], slots[1], text=other), missing(slots[1], slots[0], text=one)
+    lacking = missing(slots[0], other), missing(slots[1], one)
     numbers = [sum(slot.kind != "name" for slot in part) for part in lacking]
     names = [sum(slot.kind == "name" for slot in part) for part in lacking]
     return Differences(

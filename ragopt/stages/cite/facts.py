@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ragopt.settings.facts import FactSettings
-from ragopt.slots import missing, slots_of
+from ragopt.slots import amounts_of, missing, slots_of
 
 
 def contradicted(claim: str, facts: Sequence[FactSettings]) -> FactSettings | None:
@@ -21,10 +21,9 @@ def is_wrong(claim: str, fact: FactSettings) -> bool:
     """Return whether the claim speaks of a fact and has another value than it."""
     if not re.search(fact.pattern, claim, re.IGNORECASE) or fact.value.casefold() in claim.casefold():
         return False
-    known = [slot for slot in slots_of(fact.value) if slot.kind in {"number", "date"}]
-    said = [slot for slot in slots_of(claim) if slot.kind in {"number", "date"}]
+    known = amounts_of(fact.value)
     if known:
-        return bool(said) and bool(missing(known, said, text=claim))
+        return bool(amounts_of(claim)) and bool(missing(known, claim))
     # A value in words: a claim with another name, or with words in its place, is wrong; one without any is open.
     names = [claim[slot.start : slot.end] for slot in slots_of(claim) if slot.kind == "name"]
     return any(not re.search(fact.pattern, name, re.IGNORECASE) for name in names)

@@ -38,8 +38,8 @@ def features_of(claim: str, evidence: Sequence[str], *, everything: str) -> tupl
     of the search. Without evidence the shares are 0 and what is lacked is what everything lacks.
     """
     slots = slots_of(claim)
-    lacks_anywhere = missing(slots, slots_of(everything), text=everything)
-    lacks_here = [missing(slots, slots_of(text), text=text) for text in evidence]
+    lacks_anywhere = missing(slots, everything)
+    lacks_here = [missing(slots, text) for text in evidence]
     claimed, anywhere = topic_words(claim), topic_words(everything)
     here = [topic_words(text) for text in evidence]
     denies = [is_negated(slots) != is_negated(slots_of(text)) for text in evidence[:1]]

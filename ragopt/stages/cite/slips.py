@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ragopt.evidence import topic_words, words
-from ragopt.slots import Slot, is_negated, missing, slots_of
+from ragopt.slots import Slot, amounts_of, is_negated, missing, slots_of
 
 Slip: TypeAlias = Literal["number", "name", "negation"]
 
@@ -30,14 +30,14 @@ def slip_of(claim: str, evidence: Sequence[str], *, everything: str) -> Slip | N
     sentences of the cited passages and their titles.
     """
     slots = slots_of(claim)
-    nowhere = missing(slots, slots_of(everything), text=everything)
+    nowhere = missing(slots, everything)
     for text in evidence:
-        here = missing(slots, slots_of(text), text=text)
+        here = missing(slots, text)
         rest = shared_rest(claim, text, without=here)
         numbers = [slot for slot in here if slot.kind != "name"]
         if rest >= SAME_MATTER and any(slot.kind != "name" for slot in nowhere):
             return "number"
-        if rest >= NEARLY_ALL and any(is_replaced(slot, claimed=slots, there=slots_of(text)) for slot in numbers):
+        if rest >= NEARLY_ALL and any(is_replaced(slot, claimed=slots, there=amounts_of(text)) for slot in numbers):
             return "number"
         if rest >= SAME_SENTENCE and any(slot.kind == "name" for slot in nowhere):
             return "name"
