@@ -130,7 +130,7 @@ def slots_of(text: str) -> tuple[Slot, ...]:
 
 @remembered
 def amounts_of(text: str) -> tuple[Slot, ...]:
-    """Return the dates and the numbers among the slots of a text: half the time of all of them."""
+    """Return the dates and the numbers among the slots of a text, and read nothing else."""
     dates = list(_dates(text))
     return (*dates, *_outside(dates, _numbers(text)))
 

@@ -205,9 +205,11 @@ def test_a_lock_that_is_let_go_a_moment_later_is_no_other_owner(tmp_path: Path) 
     let_go = threading.Timer(0.05, holder.close)
     let_go.start()
     try:
-        load_shard(path).close()
+        taken = load_shard(path)
     finally:
         let_go.join()
+    assert taken.info().points_count == 0
+    taken.close()
 
 
 def test_damaged_shard_is_an_error_of_the_store(home: Path) -> None:
