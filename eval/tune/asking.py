@@ -1,6 +1,6 @@
 """Candidates over questions, through the pipeline that serves: one index open at a time, hits shared.
 
-Candidates that differ in packing alone get the same hits: a question is retrieved and reranked once for
+Candidates that differ in packing alone get the same hits: a question is retrieved, reranked and weighed once for
 all of them, and packed for each. It is embedded once for as long as an index is open.
 """
 
@@ -30,6 +30,8 @@ from ragopt.config import Settings
 from ragopt.domain import Context, Question
 from ragopt.errors import RagoptError
 from ragopt.pipeline import Pipeline
+from ragopt.results import RankedHit
+from ragopt.stages.pack import Packer, Weighed, weighed
 from ragopt.telemetry import Trace
 from ragopt.wiring import open_library
 
@@ -84,22 +86,55 @@ class Remembered(Generic[Given, Result]):
         return held[1] if held else 0.0
 
 
+class LastWeighed:
+    """`weighed` of the latest key: candidates that differ in packing alone have the same hits.
+
+    As in `Remembered`: key is set by who asks, spent_ms is what was spent since it was last set to 0.
+    """
+
+    def __init__(self) -> None:
+        self.key: object = None
+        self.spent_ms = 0.0
+        self._held: tuple[object, Weighed, float] | None = None
+
+    def __call__(self, standalone: str, ranked: Sequence[RankedHit]) -> Weighed:
+        """Return it for the key, from memory if it was asked for before."""
+        if self._held is None or self._held[0] != self.key:
+            started = time.perf_counter()
+            found = weighed(standalone, ranked)
+            took_ms = 1000 * (time.perf_counter() - started)
+            self.spent_ms += took_ms
+            self._held = self.key, found, took_ms
+        return self._held[1]
+
+    def ms(self) -> float:
+        """Return what the result of the key took, 0 if there is none: hits that are not relevant are not weighed."""
+        return self._held[2] if self._held is not None and self._held[0] == self.key else 0.0
+
+
 class SharedPipeline:
-    """The serving pipeline, whose stages before packing run once for a question and the knobs that decide them."""
+    """The serving pipeline; what comes before the choice of sentences runs once for a question and its search knobs."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._embed = Remembered(pipeline.embed, keeps_all=True)
         self._retrieve = Remembered(pipeline.retrieve)
         self._rerank = Remembered(pipeline.rerank)
-        self._pipeline = replace(pipeline, embed=self._embed, retrieve=self._retrieve, rerank=self._rerank)
+        self._weighed = LastWeighed()
+        self._pipeline = replace(
+            pipeline,
+            embed=self._embed,
+            retrieve=self._retrieve,
+            rerank=self._rerank,
+            pack=Packer(pipeline.count_tokens, weigh=self._weighed),
+        )
 
     async def context_for(self, question: Question, *, search: object) -> tuple[Context, float, int]:
         """Return the context, the ms it takes alone, and how many token vectors were compared.
 
         `search` stands for the question and every knob that decides its hits. Raises: as `Pipeline.context_for`.
         """
-        stages = (self._embed, self._retrieve, self._rerank)
-        self._embed.key, self._retrieve.key, self._rerank.key = question.text, search, search
+        stages = (self._embed, self._retrieve, self._rerank, self._weighed)
+        self._embed.key, self._retrieve.key, self._rerank.key, self._weighed.key = question.text, search, search, search
         for stage in stages:
             stage.spent_ms = 0.0
         started = time.perf_counter()

@@ -22,28 +22,54 @@ from ragopt.stages.pack.sequence import Group, groups_in_order
 from ragopt.stages.pack.values import Unit, valued_units
 
 CountTokens: TypeAlias = Callable[[str], int]
+# A question and its ranked hits to what packing makes of them.
+Weigh: TypeAlias = "Callable[[str, Sequence[RankedHit]], Weighed]"
 
 # How many sentences beyond the first that does not fit are tried for the room that is left.
 FILL_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """The hits of a question, each text once, and what every sentence of them is worth: the same for all knobs."""
+
+    hits: Sequence[RankedHit]
+    units: Sequence[Unit]
+
+
+@dataclass(frozen=True, slots=True)
 class Packer:
-    """Packs with the tokenizer that budgets are counted in."""
+    """Packs with the tokenizer that budgets are counted in. weigh: `weighed`, or what remembers it."""
 
     count_tokens: CountTokens
+    weigh: Weigh | None = None
 
     async def __call__(self, standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs) -> Packed:
         """Return passages whose texts joined by blank lines are at most `knobs.context_tokens` tokens."""
-        return await asyncio.to_thread(pack, standalone, ranked, knobs=knobs, count_tokens=self.count_tokens)
+        return await asyncio.to_thread(
+            pack, standalone, ranked, knobs=knobs, count_tokens=self.count_tokens, weigh=self.weigh or weighed
+        )
 
 
-def pack(standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs, count_tokens: CountTokens) -> Packed:
+def weighed(standalone: str, ranked: Sequence[RankedHit]) -> Weighed:
+    """Return the hits as packing takes them."""
+    hits = list(without_repeats(ranked))
+    return Weighed(hits, valued_units(standalone, hits))
+
+
+def pack(
+    standalone: str,
+    ranked: Sequence[RankedHit],
+    *,
+    knobs: QueryKnobs,
+    count_tokens: CountTokens,
+    weigh: Weigh = weighed,
+) -> Packed:
     """Return the passages, numbered from 1, best first, and why no more were taken. None of them is empty."""
     if relevance(ranked) < knobs.min_relevance:
         return Packed((), "irrelevant")
-    hits = list(without_repeats(ranked))
-    units = valued_units(standalone, hits)
+    found = weigh(standalone, ranked)
+    hits, units = found.hits, found.units
     if not units:
         return Packed((), "exhausted")
     builder = PassageBuilder(hits, count_tokens)

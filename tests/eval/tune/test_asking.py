@@ -10,7 +10,7 @@ import pytest
 
 from eval.corpus import TENANT
 from eval.datasets import Dataset, Query, Reference
-from eval.tune.asking import IndexedAsk, Remembered, quality_of, row_of
+from eval.tune.asking import IndexedAsk, LastWeighed, Remembered, quality_of, row_of
 from eval.tune.meter import Meter
 from eval.tune.questions import Workload
 from eval.tune.trials import Trial
@@ -19,7 +19,9 @@ from indexes.records import Document
 from ragopt.config import Settings, load_settings
 from ragopt.domain import Context, QueryKnobs, Question
 from ragopt.pipeline import Pipeline
+from ragopt.stages.pack import pack
 from ragopt.telemetry import Trace
+from ragopt.tokens import count_tokens
 from ragopt.wiring import open_library
 from tests import fakes
 from tests.environment import environment
@@ -127,6 +129,22 @@ def test_a_remembered_stage_runs_once_for_each_key() -> None:
     assert asyncio.run(run(Remembered(stage))) == [10, 10, 11, 12]
     runs.clear()
     assert asyncio.run(run(Remembered(stage, keeps_all=True))) == [10, 10, 11, 10]
+
+
+def test_what_packing_makes_of_hits_is_made_once_for_each_key() -> None:
+    """Packing over it is what packing alone gives; of a key that never got there, nothing was spent."""
+    kept, ranked = LastWeighed(), [fakes.ranked_hit("The late fee is five dollars.")]
+    kept.key = "a"
+    first = kept("What is the late fee?", ranked)
+    assert kept("What is the late fee?", ranked) is first
+    knobs = QueryKnobs(context_tokens=20)
+    alone = pack("What is the late fee?", ranked, knobs=knobs, count_tokens=count_tokens)
+    assert pack("What is the late fee?", ranked, knobs=knobs, count_tokens=count_tokens, weigh=kept) == alone
+    assert alone.passages
+    assert kept.ms() == kept.spent_ms > 0
+    kept.key = "b"
+    assert kept.ms() == 0
+    assert kept("What is the fee?", ranked) is not first
 
 
 def test_a_stage_that_fails_is_not_remembered() -> None:
