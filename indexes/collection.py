@@ -238,8 +238,8 @@ class Collection:
         BM25 query run side by side, filtered to one generation. `timer` is told the stages `dense` and `bm25`.
         """
         manifest = await self._manifest()
-        bound_by = bound(reader, manifest.principals)
-        where = self._scope.live(CHUNK, manifest.generation, reader=bound_by, matching=matching)
+        held_by = bound(reader, manifest.principals)
+        where = self._scope.live(CHUNK, manifest.generation, reader=held_by, matching=matching)
 
         async def dense() -> list[Scored]:
             with timer("dense"):
@@ -342,9 +342,9 @@ class Collection:
         before = await self._manifest()
         manifest = replace(before, generation=generation, principals=named(before.principals, lists))
         await self._store.upsert([manifest_point(self._scope, manifest)])
-        self._retired.append((now := time.monotonic(), generation))
+        self._retired.append((time.monotonic(), generation))
         gone = 0
-        while self._retired and self._retired[0][0] < now - RETIRE_AFTER_S:
+        while self._retired and self._retired[0][0] < time.monotonic() - RETIRE_AFTER_S:
             gone = self._retired.popleft()[1]
         if gone:
             await self._store.delete(Where(equal=self._owned, at_most={"dead": gone}))

@@ -37,24 +37,24 @@ class Weighed:
     units: Sequence[Unit]
 
 
+def weighed(standalone: str, ranked: Sequence[RankedHit]) -> Weighed:
+    """Return the hits as packing takes them."""
+    hits = list(without_repeats(ranked))
+    return Weighed(hits, valued_units(standalone, hits))
+
+
 @dataclass(frozen=True, slots=True)
 class Packer:
     """Packs with the tokenizer that budgets are counted in. weigh: `weighed`, or what remembers it."""
 
     count_tokens: CountTokens
-    weigh: Weigh | None = None
+    weigh: Weigh = weighed
 
     async def __call__(self, standalone: str, ranked: Sequence[RankedHit], *, knobs: QueryKnobs) -> Packed:
         """Return passages whose texts joined by blank lines are at most `knobs.context_tokens` tokens."""
         return await asyncio.to_thread(
-            pack, standalone, ranked, knobs=knobs, count_tokens=self.count_tokens, weigh=self.weigh or weighed
+            pack, standalone, ranked, knobs=knobs, count_tokens=self.count_tokens, weigh=self.weigh
         )
-
-
-def weighed(standalone: str, ranked: Sequence[RankedHit]) -> Weighed:
-    """Return the hits as packing takes them."""
-    hits = list(without_repeats(ranked))
-    return Weighed(hits, valued_units(standalone, hits))
 
 
 def pack(
