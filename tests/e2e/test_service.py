@@ -10,6 +10,7 @@ import signal
 import stat
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -247,18 +248,25 @@ def test_redis_that_dies_comes_back(tmp_path: Path) -> None:
         client.post("/answer", json=asked).raise_for_status()
         died = redis_of(tmp_path / "data")
         os.kill(died, signal.SIGKILL)
-        eventually(lambda: client.get("/readyz").json()["status"] == "degraded", within_s=30)
+        # How long it is gone is chance, so nobody waits to see it gone.
+        eventually(lambda: is_replaced(tmp_path / "data", died), within_s=30)
         eventually(lambda: client.get("/readyz").json()["status"] == "ok", within_s=30)
-        assert redis_of(tmp_path / "data") != died
         assert client.get("/conversations/c1").json()["turns"]
         assert client.post("/answer", json=asked).is_success
 
 
 def redis_of(data_dir: Path) -> int:
     """Return the process id of a data dir's Redis."""
-    (socket,) = (data_dir / "redis").glob("server.lock")
-    with redis.Redis(unix_socket_path=socket.read_text()) as client:
+    socket = (data_dir / "redis" / "server.lock").read_text()
+    with redis.Redis(unix_socket_path=socket) as client:
         return int(client.info("server")["process_id"])  # type: ignore[index]
+
+
+def is_replaced(data_dir: Path, died: int) -> bool:
+    """Return whether another Redis than the dead one answers for the data dir."""
+    with suppress(redis.ConnectionError):
+        return redis_of(data_dir) != died
+    return False
 
 
 def test_dev_mode_answers_about_its_sample(tmp_path: Path) -> None:
