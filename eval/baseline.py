@@ -17,12 +17,13 @@ from itertools import pairwise
 import numpy as np
 
 from eval.metrics import Overlap, overlap
-from indexes.embedding import Embedder
+from indexes.ingest import TextEncoder
 from indexes.records import FloatMatrix, Span
 from indexes.tokens import unit_rows
-from ragopt.config import Settings, cache_dir
+from ragopt.config import Settings
 from ragopt.domain import PASSAGE_SEPARATOR
 from ragopt.tokens import count_tokens, encoding, slices
+from ragopt.wiring import open_embedder
 
 CHUNK_TOKENS = 800
 OVERLAP_TOKENS = 400
@@ -64,16 +65,13 @@ async def sent_by_baseline(
 
     texts: the documents by id. Raises: `ModelUnavailable`.
     """
-    embedder = Embedder.load(settings.embedding_model, cache_folder=cache_dir())
-    try:
+    async with open_embedder(settings) as embedder:
         cut = [window for document_id, text in texts.items() for window in windows(document_id, text)]
         questions = np.stack([(await embedder.encode_question(question.text)).dense for question in asked])
         vectors = {
             "truncated": await truncated_vectors(embedder, cut, texts),
             "mean_of_parts": await part_means(embedder, cut, texts),
         }
-    finally:
-        embedder.close()
     return {
         name: [
             sent(asked[row].reference, [cut[at] for at in best], texts)
@@ -112,13 +110,13 @@ def token_edges(text: str) -> list[int]:
     return [*edges, len(text)]
 
 
-async def truncated_vectors(embedder: Embedder, cut: Sequence[Window], texts: Mapping[str, str]) -> FloatMatrix:
+async def truncated_vectors(embedder: TextEncoder, cut: Sequence[Window], texts: Mapping[str, str]) -> FloatMatrix:
     """Return one unit row per window, float32 [n, dim], of as much of it as the model reads."""
     encoded = await embedder.encode([texts[window.document_id][slice(*window.span)] for window in cut])
     return np.stack([item.dense for item in encoded])
 
 
-async def part_means(embedder: Embedder, cut: Sequence[Window], texts: Mapping[str, str]) -> FloatMatrix:
+async def part_means(embedder: TextEncoder, cut: Sequence[Window], texts: Mapping[str, str]) -> FloatMatrix:
     """Return one unit row per window, float32 [n, dim]: the mean of its parts' unit vectors."""
     places = list(dict.fromkeys((window.document_id, part) for window in cut for part in window.parts))
     encoded = await embedder.encode([texts[document_id][slice(*part)] for document_id, part in places])

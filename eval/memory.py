@@ -21,9 +21,8 @@ from eval.configuration import Overrides, configured
 from eval.errors import DatasetError
 from eval.memory_sets import MemoryQuestion, MemorySet, Said, read_memory_set
 from eval.report import Cases, Report, rounded, segments_of
-from indexes.embedding import Embedder
+from indexes.ingest import TextEncoder
 from indexes.records import EncodedQuestion
-from ragopt.config import cache_dir
 from ragopt.domain import Question, Summary, Turn
 from ragopt.evidence import overlap, word_scores, words
 from ragopt.results import History
@@ -33,6 +32,7 @@ from ragopt.stages.history.recall import chosen
 from ragopt.stages.history.stage import BudgetedHistory
 from ragopt.stages.history.vectors import TurnVectors
 from ragopt.telemetry import Trace
+from ragopt.wiring import open_embedder
 
 SHARE = 0.25
 IN_A_LINE = 0.8
@@ -79,8 +79,7 @@ async def measure(folder: Path, job: MemoryJob) -> Report:
     if not asked:
         raise DatasetError(f"{folder}: no question")
     settings = configured(folder, job.overrides)
-    embedder = Embedder.load(settings.embedding_model, cache_folder=cache_dir())
-    try:
+    async with open_embedder(settings) as embedder:
         stages = {
             name: await Remembered.of(said, embedder, settings.history)
             for name, said in dataset.conversations.items()
@@ -91,8 +90,6 @@ async def measure(folder: Path, job: MemoryJob) -> Report:
             held = await stages[question.conversation].held(question, await embedder.encode_question(question.text))
             rows.append(scores_of(held, question, stages[question.conversation]))
             failures += over_budget(held, question, stages[question.conversation])
-    finally:
-        embedder.close()
     return report_of(dataset, asked, rows=rows, failures=failures, job=job, history=settings.history)
 
 
@@ -107,7 +104,7 @@ class Remembered:
     vocabulary: frozenset[str]
 
     @classmethod
-    async def of(cls, said: Sequence[Said], embedder: Embedder, settings: HistorySettings) -> Remembered:
+    async def of(cls, said: Sequence[Said], embedder: TextEncoder, settings: HistorySettings) -> Remembered:
         """Return a conversation as it stands after its last turn: folded, and with the vectors of its turns."""
         turns = tuple(item.turn for item in said)
         budget = int(SHARE * sum(turn_tokens(turns)))

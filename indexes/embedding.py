@@ -89,6 +89,9 @@ class Embedder:
         """Return a question's dense vector, its token vectors and their IDF weights."""
         return await self._submit(lambda: self._encode_question(text), self._lanes.put_question)
 
+    async def ping(self) -> None:
+        """Return: it was loaded before it could be asked."""
+
     def close(self) -> None:
         """End the workers after what is queued; the embedder is not used afterwards."""
         self._lanes.close()

@@ -12,7 +12,8 @@ IndexingError
 ├── DocumentNotFound
 ├── SettingsMismatch          the collection was built by another embedder or other knobs
 ├── StoreUnavailable          the vector engine does not answer
-│   └── StorageFull           it has no room to write; what is stored can be read
+│   ├── StorageFull           it has no room to write; what is stored can be read
+│   └── EmbeddingUnavailable  nor does the endpoint that embeds for it
 ├── StoreLocked               another process holds the embedded data
 └── ModelUnavailable          the embedding model or the cross-encoder cannot be loaded or run
 """
@@ -101,6 +102,12 @@ class StorageFull(StoreUnavailable):
     """The disk of the embedded index is full: nothing more is written, and everything can be read."""
 
     code = "insufficient_storage"
+
+
+class EmbeddingUnavailable(StoreUnavailable):
+    """The served embedding model did not answer in time, or not what such a model answers."""
+
+    code = "embedding_unavailable"
 
 
 class StoreLocked(IndexingError):

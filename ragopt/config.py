@@ -73,7 +73,10 @@ class Settings(BaseSettings):
         default=None, description="unset: a private embedded Redis; set: that Redis, or its sentinels"
     )
     api_key: SecretStr | None = Field(default=None, description="one bootstrap key, all scopes, tenant `default`")
-    embedding_model: str = Field(default="", description="a path or hub id; empty: the model that ships")
+    embedding_model: str = Field(
+        default="", description="a path, hub id or the address of a served one; empty: the model that ships"
+    )
+    embedding_api_key: SecretStr | None = Field(default=None, description="key of a served embedding model")
     context_tokens: int = Field(default=800, ge=1, le=200_000, description="tokens of the packed passages")
     top_k: int = Field(default=50, ge=1, le=1_000, description="fused hits that reach reranking and packing")
     neighbours: int = Field(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eval.stub.server import listening_socket, wait_until_started
 from tests.cross_encoders import shared_words
+from tests.sockets import served
 
 
 @dataclass
@@ -46,16 +44,8 @@ class Endpoint:
 def served_endpoint() -> Iterator[Endpoint]:
     """Serve an endpoint on a free port of 127.0.0.1 for the block."""
     endpoint = Endpoint()
-    app = Starlette(routes=[Route("/rerank", endpoint.rerank, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0))
-    with closing(listening_socket()) as listening:
-        endpoint.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="rerank-endpoint")
-        thread.start()
+    with served(Starlette(routes=[Route("/rerank", endpoint.rerank, methods=["POST"])])) as endpoint.url:
         try:
-            wait_until_started(server, thread)
             yield endpoint
         finally:
             endpoint.hangs = False
-            server.should_exit = True
-            thread.join()

@@ -55,6 +55,9 @@ KINDS: Mapping[type[Exception], Kind] = MappingProxyType(
         indexing.StoreUnavailable: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "The index does not answer", {"Retry-After": "2"}
         ),
+        indexing.EmbeddingUnavailable: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "The embedding model does not answer", {"Retry-After": "2"}
+        ),
         indexing.StoreLocked: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The data dir is held by another process"),
         indexing.ModelUnavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The embedding model is not available"),
         service.RagoptError: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error"),

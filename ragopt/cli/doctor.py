@@ -15,15 +15,17 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from indexes.classifier import classifier_files
+from indexes.endpoint import is_served
 from indexes.errors import IndexingError
 from indexes.model import model_files
 from indexes.qdrant import QdrantEngine
+from indexes.served_embedding import ServedEmbedder
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, configured_address, configured_key, hub_cache_dir, load_settings
 from ragopt.errors import ConfigError, RagoptError
 from ragopt.settings.models import ModelSettings
-from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
 from ragopt.stages.rerank.choice import SETTING as RERANK_SETTING
 from ragopt.stages.rerank.served import ServedCrossEncoder
 from ragopt.state.access import redis_errors
@@ -73,7 +75,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield tried("data dir", lambda: writable(settings.data_dir))
     yield tried("redis", lambda: redis_found(settings))
     yield tried("index", lambda: index_found(settings))
-    yield tried("embedding model", lambda: model_found(settings.embedding_model))
+    yield tried("embedding model", lambda: embedder_found(settings))
     served = is_served(settings.rerank_model)
     # A served one that is down costs quality; one that cannot be loaded keeps the service from starting.
     yield tried("reranker", lambda: reranker_found(settings), needed=not served)
@@ -137,14 +139,17 @@ async def ping_qdrant(settings: Settings) -> None:
         await engine.close()
 
 
-def model_found(model: str) -> str:
-    """Return the model's folder and checksum. Raises: `ModelUnavailable`."""
+def embedder_found(settings: Settings) -> str:
+    """Return what embeds: the model's folder and checksum, or its address. Raises: `ModelUnavailable`."""
+    model = settings.embedding_model
+    if is_served(model):
+        return asyncio.run(ping_embedder(model, settings.embedding_api_key))
     files = model_files(model)
     return f"{model or 'the one that ships'}, sha256 {files.sha256[:12]}…{', as published' if not model else ''}"
 
 
 def reranker_found(settings: Settings) -> str:
-    """Return what reranks. Raises: `ModelUnavailable`, `ConfigError`, `ProviderError`."""
+    """Return what reranks. Raises: `ModelUnavailable`, `ProviderError`."""
     model = chosen_model(settings.rerank_model, hub_cache_dir())
     if model == LATE_INTERACTION:
         return "late interaction alone, no cross-encoder is configured or on this machine"
@@ -156,8 +161,15 @@ def reranker_found(settings: Settings) -> str:
     return f"late interaction, then {model}, which answers"
 
 
+async def ping_embedder(url: str, api_key: SecretStr | None) -> str:
+    """Return what the embedding endpoint runs. Raises: `ModelUnavailable`."""
+    embedder = await ServedEmbedder.load(url, api_key)
+    await embedder.close()
+    return f"{url} answers, {embedder.dim} numbers a vector, {embedder.tag}"
+
+
 async def ping_reranker(url: str, api_key: SecretStr | None) -> None:
-    """Return if the rerank endpoint judges a pair. Raises: `ConfigError`, `ProviderError`."""
+    """Return if the rerank endpoint judges a pair. Raises: `ModelUnavailable`, `ProviderError`."""
     judge = ServedCrossEncoder(url, api_key)
     try:
         await judge.scores("question", ["text"])

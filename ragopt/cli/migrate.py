@@ -10,9 +10,11 @@ from functools import partial
 from tqdm import tqdm
 
 from indexes.edge import EdgeEngine
+from indexes.endpoint import is_served
 from indexes.migrate import MigratedStore, copy_collections
 from indexes.model import model_files, vector_size
 from indexes.qdrant import QdrantEngine
+from indexes.served_embedding import ServedEmbedder
 from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, load_settings, runtime_dir
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def migrated_index(settings: Settings) -> list[MigratedStore]:
     """Return the collections copied to the Qdrant server. Raises: `SettingsMismatch`, `StoreUnavailable`."""
-    dim = vector_size(model_files(settings.embedding_model))
+    dim = await dense_size(settings)
     source = EdgeEngine(settings.data_dir / INDEX_FOLDER)
     target = QdrantEngine(settings.qdrant_url or "", settings.qdrant_api_key, timeout_s=QDRANT_TIMEOUT_S)
     try:
@@ -59,6 +61,15 @@ async def migrated_index(settings: Settings) -> list[MigratedStore]:
     finally:
         await source.close()
         await target.close()
+
+
+async def dense_size(settings: Settings) -> int:
+    """Return how many numbers a dense vector has. Raises: `ModelUnavailable`."""
+    if not is_served(settings.embedding_model):
+        return vector_size(model_files(settings.embedding_model))
+    embedder = await ServedEmbedder.load(settings.embedding_model, settings.embedding_api_key)
+    await embedder.close()
+    return embedder.dim
 
 
 def moved_on(bar: tqdm[None], name: str, points: int) -> None:

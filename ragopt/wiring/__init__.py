@@ -1,7 +1,7 @@
 """The composition root: the only package that names concrete classes."""
 
 from ragopt.wiring.engines import INDEX_FOLDER, QDRANT_TIMEOUT_S, REDIS_FOLDER, redis_address
-from ragopt.wiring.service import STATE_TIMEOUT_S, Service, open_library, open_service
+from ragopt.wiring.service import STATE_TIMEOUT_S, Service, open_embedder, open_library, open_service
 
 __all__ = [
     "INDEX_FOLDER",
@@ -9,6 +9,7 @@ __all__ = [
     "REDIS_FOLDER",
     "STATE_TIMEOUT_S",
     "Service",
+    "open_embedder",
     "open_library",
     "open_service",
     "redis_address",

@@ -7,7 +7,6 @@ import logging
 from contextlib import AsyncExitStack
 
 from indexes.edge import EdgeEngine
-from indexes.embedding import Embedder
 from indexes.errors import ModelUnavailable
 from indexes.library import Library
 from indexes.qdrant import QdrantEngine
@@ -29,7 +28,7 @@ from ragopt.stages.cache.verifier import Verifier
 from ragopt.stages.rerank.choice import LATE_INTERACTION
 from ragopt.state.client import connect
 from ragopt.state.labels import Labels
-from ragopt.wiring.engines import LocalModels
+from ragopt.wiring.engines import AnyEmbedder, LocalModels
 from ragopt.wiring.models import answering_digest
 
 # Of the client: how long a request waits is for the guard to say, and an answer may be kept after the request.
@@ -101,7 +100,7 @@ async def opened_cache(
 
 
 def opened_similar(
-    settings: Settings, stack: AsyncExitStack, *, redis_url: str, embedder: Embedder, verifier: SameQuestion
+    settings: Settings, stack: AsyncExitStack, *, redis_url: str, embedder: AnyEmbedder, verifier: SameQuestion
 ) -> SimilarQuestions:
     """Return what finds questions in other words, over an index of its own that is closed with the stack."""
     engine: Engine

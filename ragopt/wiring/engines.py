@@ -7,19 +7,22 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from indexes.edge import EdgeEngine
 from indexes.embedding import Embedder
+from indexes.endpoint import is_served
 from indexes.errors import ModelUnavailable
 from indexes.library import Library, LockFor
 from indexes.qdrant import QdrantEngine
 from indexes.records import IndexKnobs
+from indexes.served_embedding import ServedEmbedder
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.injection.detector import InjectionDetector
 from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cite.judging import ClaimJudge
-from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
 from ragopt.stages.rerank.cross_encoder import LocalCrossEncoder
 from ragopt.stages.rerank.judging import Judge
 from ragopt.stages.rerank.served import ServedCrossEncoder
@@ -30,14 +33,16 @@ from ragopt.tokens import count_tokens_batch
 QDRANT_TIMEOUT_S = 10.0
 INDEX_FOLDER, REDIS_FOLDER = "index", "redis"
 
+AnyEmbedder: TypeAlias = Embedder | ServedEmbedder
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModels:
-    """The models that run here: what embeds, what judges hits, cached questions and claims; None if none does."""
+    """The models beside those that answer: what embeds, what judges hits, cached questions and claims; None if none."""
 
-    embedder: Embedder
+    embedder: AnyEmbedder
     reranker: Judge | None
     verifier: SameQuestion | None
     claims: ClaimJudge
@@ -65,8 +70,12 @@ async def watched(server: EmbeddedRedis) -> AsyncIterator[None]:
         await asyncio.gather(watcher, return_exceptions=True)
 
 
-async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
-    """Return the embedding model, closed with the stack."""
+async def loaded_embedder(settings: Settings, stack: AsyncExitStack) -> AnyEmbedder:
+    """Return the embedding model, here or served, closed with the stack. Raises: `ModelUnavailable`."""
+    if is_served(settings.embedding_model):
+        served = await ServedEmbedder.load(settings.embedding_model, settings.embedding_api_key)
+        stack.push_async_callback(served.close)
+        return served
     embedder = await asyncio.to_thread(Embedder.load, settings.embedding_model, cache_folder=cache_dir())
     stack.push_async_callback(asyncio.to_thread, embedder.close)
     return embedder
@@ -98,7 +107,7 @@ async def loaded_claim_judge(stack: AsyncExitStack) -> ClaimJudge:
 
 
 async def opened_library(
-    settings: Settings, stack: AsyncExitStack, *, embedder: Embedder, lock_for: LockFor | None = None
+    settings: Settings, stack: AsyncExitStack, *, embedder: AnyEmbedder, lock_for: LockFor | None = None
 ) -> Library:
     """Return the library over the configured engine, closed with the stack."""
     engine: Engine

@@ -30,7 +30,8 @@ LOAD_FIELDS = {"rpm", "tpm", "max_concurrent", "group"}
 # Where things are, what a request may cost and how long it may take. Every other setting may change an answer.
 OPERATING_FIELDS = frozenset(
     {
-        *("data_dir", "qdrant_url", "qdrant_api_key", "redis_url", "api_key", "rerank_api_key", "host", "port"),
+        *("data_dir", "qdrant_url", "qdrant_api_key", "redis_url", "api_key", "host", "port"),
+        *("embedding_api_key", "rerank_api_key"),
         *("request_timeout_s", "max_concurrent_requests", "queue_wait_s", "drain_s", "conversation_ttl_s"),
         *("max_document_bytes", "max_ingest_bytes", "max_body_bytes", "max_question_tokens"),
         *("resilience", "budgets", "baseline", "targets", "cache", "limits"),

@@ -43,6 +43,7 @@ from ragopt.wiring.auditing import opened_audit
 from ragopt.wiring.batches import desk_over
 from ragopt.wiring.caching import loaded_verifier, opened_cache
 from ragopt.wiring.engines import (
+    AnyEmbedder,
     LocalModels,
     loaded_claim_judge,
     loaded_embedder,
@@ -87,7 +88,7 @@ class Service:
     experiments: Experiments
     fetch: UrlFetcher
     breakers: Callable[[], Mapping[str, BreakerState]]
-    ping_state: Callable[[], Awaitable[None]]
+    pings: Mapping[str, Callable[[], Awaitable[None]]]
     warm: Callable[[], Awaitable[None]]
 
     @property
@@ -96,9 +97,9 @@ class Service:
         return self.batches.audit
 
     async def readiness(self) -> dict[str, str]:
-        """Return `ok` or `down` per dependency; the embedder is loaded before a service exists."""
-        index, redis = await asyncio.gather(health(self.library.ping()), health(self.ping_state()))
-        return {"index": index, "redis": redis, "embedder": "ok"}
+        """Return `ok` or `down` per dependency."""
+        states = await asyncio.gather(*(health(ping()) for ping in self.pings.values()))
+        return dict(zip(self.pings, states, strict=True))
 
 
 @asynccontextmanager
@@ -148,7 +149,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
             fetch=UrlFetcher(settings.url_ingest),
             breakers=caller.breakers,
-            ping_state=partial(ping_redis, redis),
+            pings={"index": library.ping, "redis": partial(ping_redis, redis), "embedder": models.embedder.ping},
             warm=partial(connect_all, deployments),
         )
 
@@ -226,6 +227,13 @@ def opened_paths(
         audit=audit,
     )
     return pipeline, desk
+
+
+@asynccontextmanager
+async def open_embedder(settings: Settings) -> AsyncIterator[AnyEmbedder]:
+    """Yield the configured embedding model alone. Raises: `ModelUnavailable`."""
+    async with AsyncExitStack() as stack:
+        yield await loaded_embedder(settings, stack)
 
 
 @asynccontextmanager

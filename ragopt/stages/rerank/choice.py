@@ -35,8 +35,3 @@ def cached_folder(hub_cache: Path) -> Path | None:
     except (LocalEntryNotFoundError, ModelUnavailable):
         return None
     return folder
-
-
-def is_served(model: str) -> bool:
-    """Return whether a chosen model is the address of an endpoint."""
-    return model.startswith(("http://", "https://"))

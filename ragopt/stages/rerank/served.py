@@ -12,7 +12,8 @@ from typing import Annotated, TypeAlias
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from ragopt.errors import ConfigError, ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
+from indexes.endpoint import checked_address, client_of
+from ragopt.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
 from ragopt.stages.rerank.choice import SETTING
 
 # Source: text-embeddings-inference, default of `--max-client-batch-size`; it refuses more with 422.
@@ -20,7 +21,6 @@ BATCH_PAIRS = 32
 # A question's deadline is shorter: this one ends what nobody waits for any more.
 TIMEOUT_S = 5.0
 MESSAGE_CHARS = 200
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
 
 
@@ -42,15 +42,11 @@ class ServedCrossEncoder:
     batch_pairs = BATCH_PAIRS
 
     def __init__(self, url: str, api_key: SecretStr | None = None) -> None:
-        """Raise `ConfigError` if `url` has no host, or holds a password."""
-        address = checked_address(url)
-        self.tag = str(address)
-        headers = {"Content-Type": "application/json"}
-        if api_key is not None:
-            headers["Authorization"] = f"Bearer {api_key.get_secret_value()}"
-        # A proxy is never the way to this machine.
-        trust_env = address.host not in LOOPBACK
-        self._client = httpx.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=trust_env)
+        """Raise `ModelUnavailable` if `url` has no host, or holds a password."""
+        address = checked_address(url, setting=SETTING)
+        path = address.path.rstrip("/")
+        self.tag = str(address if path.endswith("/rerank") else address.copy_with(path=f"{path}/rerank"))
+        self._client = client_of(address, api_key, timeout_s=TIMEOUT_S)
 
     async def scores(self, question: str, texts: Sequence[str]) -> Sequence[float]:
         """Return the endpoint's score of each text, in order. Raises: `ProviderError` subclasses only."""
@@ -70,20 +66,6 @@ class ServedCrossEncoder:
     async def close(self) -> None:
         """Close pooled connections."""
         await self._client.aclose()
-
-
-def checked_address(url: str) -> httpx.URL:
-    """Return the address that questions are sent to. Raises: `ConfigError` naming the setting."""
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"{SETTING}: {error}") from error
-    if not address.host:
-        raise ConfigError(f"{SETTING}: {url}: a host is missing")
-    if address.userinfo:
-        raise ConfigError(f"{SETTING}: {address.host}: no password in an address; use RAGOPT_RERANK_API_KEY")
-    path = address.path.rstrip("/")
-    return address if path.endswith("/rerank") else address.copy_with(path=f"{path}/rerank")
 
 
 def in_order(ranks: Ranks, *, count: int) -> list[float]:

@@ -11,8 +11,9 @@ import pytest
 from pydantic import SecretStr
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from indexes.errors import ModelUnavailable
 from ragopt.domain import QueryKnobs
-from ragopt.errors import ConfigError, ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
+from ragopt.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
 from ragopt.stages.rerank.judging import CrossEncoderReranker
 from ragopt.stages.rerank.served import ServedCrossEncoder, translated
 from ragopt.telemetry import Trace
@@ -124,7 +125,7 @@ def test_every_error_of_the_library_has_a_class_of_ours() -> None:
 )
 def test_an_address_that_cannot_be_is_a_configuration_error(url: str, said: str) -> None:
     """Before anything is sent, and without showing a password."""
-    with pytest.raises(ConfigError, match=said) as raised:
+    with pytest.raises(ModelUnavailable, match=said) as raised:
         ServedCrossEncoder(url)
     assert "hunter2" not in raised.value.detail
 
