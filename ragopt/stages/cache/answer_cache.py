@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +26,7 @@ from ragopt.stages.cache.keeping import Keeping
 from ragopt.stages.cache.key import EntryKey, Keys
 from ragopt.stages.cache.learning import Learning
 from ragopt.stages.cache.protocol import Acceptance
-from ragopt.stages.cache.similar import Candidate, SimilarQuestions
+from ragopt.stages.cache.similar import Candidate, Near, SimilarQuestions
 from ragopt.state.labels import Label
 from ragopt.telemetry import Trace
 
@@ -172,16 +172,16 @@ class ResponseCache:
         level = self._level(asked.question)
         if self.similar is None or level is None:
             return Looked()
-        candidates = await self.similar.candidates(
-            asked.key,
-            asked.standalone,
-            encoding=encoding,
-            entries=self.entries,
-            allowance=asked.allowance,
-            enough=level.accepts,
+        near = await self._near(asked, self.similar, encoding)
+        if not near:
+            return Looked()
+        # The nearest is the one in most cases: its answer is read while its question is judged.
+        first, candidates = await asyncio.gather(
+            self._entry(asked, near[0].place), self.similar.judged(asked.standalone, near, enough=level.accepts)
         )
         for candidate in candidates:
-            found = await self._candidate(asked, candidate, now=now)
+            entry = first if candidate.place == near[0].place else await self._entry(asked, candidate.place)
+            found = await self._candidate(asked, candidate, entry, now=now)
             if found is None:
                 continue
             # Beyond the level, and in a share of what is within it, a fresh answer is the check.
@@ -190,8 +190,19 @@ class ResponseCache:
             return Looked(near=found.kept if found.standing == "holds" else None)
         return Looked()
 
-    async def _candidate(self, asked: Asked, candidate: Candidate, *, now: Revision) -> Found | None:
-        entry = await self.entries.get(candidate.place, asked.key, allowance=asked.allowance)
+    async def _near(
+        self, asked: Asked, similar: SimilarQuestions, encoding: Awaitable[EncodedQuestion]
+    ) -> Sequence[Near]:
+        return await similar.near(
+            asked.key, asked.standalone, encoding=encoding, entries=self.entries, allowance=asked.allowance
+        )
+
+    async def _entry(self, asked: Asked, place: Place) -> Entry | None:
+        return await self.entries.get(place, asked.key, allowance=asked.allowance)
+
+    async def _candidate(
+        self, asked: Asked, candidate: Candidate, entry: Entry | None, *, now: Revision
+    ) -> Found | None:
         if entry is None:
             return None
         outcome = CacheOutcome(
@@ -238,14 +249,12 @@ class ResponseCache:
         asked = replace(asked, allowance=self.entries.guard.allowance())
         with suppress(Skipped, IndexingError):
             now = await self.sources.revision(*asked.scope)
-            candidates = await self.similar.candidates(
-                asked.key,
-                asked.standalone,
-                encoding=self._encoding(asked.standalone, encoded),
-                entries=self.entries,
-                allowance=asked.allowance,
-            )
-            found = await self._candidate(asked, candidates[0], now=now) if candidates else None
+            near = await self._near(asked, self.similar, self._encoding(asked.standalone, encoded))
+            candidates = await self.similar.judged(asked.standalone, near) if near else []
+            if not candidates:
+                return
+            entry = await self._entry(asked, candidates[0].place)
+            found = await self._candidate(asked, candidates[0], entry, now=now)
             if found is not None and found.standing == "holds":
                 await self._compared(asked, answer, found.kept)
 

@@ -23,6 +23,15 @@ PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """A kept question beside the one that is asked. similarity: cosine."""
+
+    place: Place
+    similarity: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A kept question that may ask the same. similarity: cosine. score: the verifier's, higher is surer."""
 
@@ -54,7 +63,7 @@ class SimilarQuestions:
         guard = Guard(StoreUnavailable, ModelUnavailable, timeout_s=timeout_s, pause_s=pause_s)
         return cls(index, judge, levels, guard)
 
-    async def candidates(
+    async def near(
         self,
         key: EntryKey,
         asked: str,
@@ -62,32 +71,39 @@ class SimilarQuestions:
         encoding: Awaitable[EncodedQuestion],
         entries: RedisEntries,
         allowance: Allowance,
-        enough: Callable[[float], bool] | None = None,
-    ) -> Sequence[Candidate]:
-        """Return the kept questions near `asked`, the surest first. allowance: what Redis may take.
+    ) -> Sequence[Near]:
+        """Return the kept questions near `asked`, the nearest first. allowance: what Redis may take.
 
-        enough: whether a score is such that none surer is looked for. Then the nearest question is judged first and
-        alone, which takes a third of the time of four: it is the one in most cases. What the index holds of entries
-        that are gone is removed. Raises: `Skipped`.
+        What the index holds of entries that are gone is removed. Raises: `Skipped`.
         """
         encoded = await encoding
         nearest = self.index.nearest(key, encoded.dense, limit=CANDIDATES, at_least=LEAST_SIMILARITY)
-        near = await self.guard.run(nearest, self.guard.allowance())
-        if not near:
+        found = await self.guard.run(nearest, self.guard.allowance())
+        if not found:
             return []
-        questions = await entries.questions([item.place for item in near], allowance=allowance)
-        known = [
-            (item, text)
-            for item, text in zip(near, questions, strict=True)
+        questions = await entries.questions([item.place for item in found], allowance=allowance)
+        gone = [item.place for item, text in zip(found, questions, strict=True) if text is None]
+        if gone:
+            await self.guard.run(self.index.remove(gone), self.guard.allowance())
+        return [
+            Near(item.place, item.similarity, text)
+            for item, text in zip(found, questions, strict=True)
             if text is not None and may_share_an_answer(asked, text)
         ]
-        gone = [item.place for item, text in zip(near, questions, strict=True) if text is None]
-        texts = [text for _, text in known]
-        scores = await self.guard.run(self._scores(asked, texts, gone=gone, enough=enough), self.guard.allowance())
+
+    async def judged(
+        self, asked: str, near: Sequence[Near], *, enough: Callable[[float], bool] | None = None
+    ) -> Sequence[Candidate]:
+        """Return which of them may ask the same, the surest first.
+
+        enough: whether a score is such that none surer is looked for. Then the nearest question is judged first and
+        alone, which takes a third of the time of four: it is the one in most cases. Raises: `Skipped`.
+        """
+        scores = await self.guard.run(self._scores(asked, near, enough=enough), self.guard.allowance())
         found = [
             # Nothing is known of those beyond the one that was enough.
             Candidate(item.place, item.similarity, float(score))
-            for (item, _), score in zip(known, scores, strict=False)
+            for item, score in zip(near, scores, strict=False)
         ]
         return sorted(found, key=lambda item: -item.score)
 
@@ -96,11 +112,10 @@ class SimilarQuestions:
         await self.guard.run(self._keep(key, encoded, gone=gone), self.guard.allowance())
 
     async def _scores(
-        self, asked: str, kept: Sequence[str], *, gone: Sequence[Place], enough: Callable[[float], bool] | None
+        self, asked: str, near: Sequence[Near], *, enough: Callable[[float], bool] | None
     ) -> Sequence[float]:
         """Return the scores of kept questions, in order: of the first alone where that is enough."""
-        if gone:
-            await self.index.remove(gone)
+        kept = [item.text for item in near]
         first = kept if enough is None else kept[:1]
         found = await self.judge.scores(asked, first) if first else []
         others = kept[len(first) :]
