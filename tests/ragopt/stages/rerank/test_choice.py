@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from indexes.endpoint import is_served
 from ragopt.config import hub_cache_dir
-from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model, is_served
+from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
 from tests.environment import environment
 
 
