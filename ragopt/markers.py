@@ -20,6 +20,9 @@ MARKER = re.compile(
 # What may still become a marker when more of the text is there.
 PARTIAL = re.compile(rf"[ \t\u00a0]*[\[［【](?:[\^\d\s,;，、:{DASH}]{{0,48}}|[\^\d\s:]{{1,12}}†[^\]】］\n]{{0,40}})")
 CODE = re.compile(r"(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)", re.DOTALL)
+# Stars and backticks at the edge of a word, underscores that enclose something: `max_tokens` and 5*3 have neither.
+EMPHASIS = re.compile(r"(?<!\w)[*`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}(?!\w)")
+UNDERSCORED = re.compile(r"(?<!\w)(?P<mark>_{1,3})(?=\S)(?P<inner>.*?\S)(?P=mark)(?!\w)")
 RANGE = re.compile(rf"(\d+)\s*[{DASH}]\s*(\d+)")
 ITEM = re.compile(_ITEM)
 
@@ -57,6 +60,11 @@ def rewritten(text: str, known: Collection[int]) -> str:
 def without_markers(text: str) -> str:
     """Return the text without its markers."""
     return rewritten(text, ())
+
+
+def without_emphasis(text: str) -> str:
+    """Return the text without Markdown's marks of emphasis and code: an answer and its source seldom have the same."""
+    return UNDERSCORED.sub(lambda match: match["inner"], EMPHASIS.sub("", text))
 
 
 def code_spans(text: str) -> list[Span]:

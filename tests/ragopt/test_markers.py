@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragopt.markers import PARTIAL, markers, numbers, rewritten, without_markers
+from ragopt.markers import PARTIAL, markers, numbers, rewritten, without_emphasis, without_markers
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,18 @@ def test_what_may_become_a_marker_is_known(text: str) -> None:
 def test_what_cannot_become_a_marker_is_not_waited_for(text: str) -> None:
     """A bracket with a word in it is text."""
     assert not PARTIAL.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("**Refunds** take _ten_ days, *not* `one`", "Refunds take ten days, not one"),
+        ("Set `max_output_tokens` to 5*3 in __init__.py", "Set max_output_tokens to 5*3 in init.py"),
+        ("***all*** of __it__ and _more than that_", "all of it and more than that"),
+        ("2 * 3, _private, a_b_c and f(*args)", "2 * 3, _private, a_b_c and f(args)"),
+        ("**half of it", "half of it"),
+    ],
+)
+def test_emphasis_goes_and_identifiers_stay(written: str, plain: str) -> None:
+    """Only what marks a word is taken out of it."""
+    assert without_emphasis(written) == plain

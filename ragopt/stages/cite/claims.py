@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ragopt.domain import Span
 from ragopt.evidence import words
-from ragopt.markers import code_spans, inside, markers, numbers, without_markers
+from ragopt.markers import code_spans, inside, markers, numbers, without_emphasis, without_markers
 
 # Fewer topic words claim nothing by themselves: "Yes.", or the subject of a sentence that goes on.
 MIN_WORDS = 3
@@ -89,8 +89,7 @@ def only_code(sentence: str, span: Span) -> bool:
 
 def plain(text: str) -> str:
     """Return a text for judging: no markers, no marks of a list or heading, no emphasis, single spaces."""
-    bare = re.sub(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}", "", without_markers(text))
-    return " ".join(EDGE.sub("", bare).split())
+    return " ".join(EDGE.sub("", without_emphasis(without_markers(text))).split())
 
 
 def trimmed(text: str, start: int, end: int) -> Span:

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 
 from ragopt.domain import Passage, Span
 from ragopt.evidence import topic_words, word_scores, words
+from ragopt.markers import without_emphasis
 
 # A claim of several sentences' content is judged beside each of these; more cost time and find little.
 MAX_CANDIDATES = 4
@@ -48,9 +49,9 @@ class Units:
 
     @cached_property
     def text(self) -> str:
-        """Return all there is to know: titles and sentences."""
+        """Return all there is to know, without emphasis: titles and sentences."""
         titles = dict.fromkeys(passage.title for passage in self.passages)
-        return "\n".join([*titles, *(unit.text for unit in self.units)])
+        return without_emphasis("\n".join([*titles, *(unit.text for unit in self.units)]))
 
     @cached_property
     def words(self) -> list[tuple[str, ...]]:
@@ -78,7 +79,7 @@ class Units:
 
     def _single(self, at: int) -> Candidate:
         unit = self.units[at]
-        return Candidate(unit.passage, unit.span, unit.text, unit.text)
+        return Candidate(unit.passage, unit.span, without_emphasis(unit.text), unit.text)
 
     def _joined(self, first: int, second: int) -> Candidate | None:
         """Return two neighbours as one, None where they are not of one stretch of one passage."""
@@ -87,14 +88,13 @@ class Units:
         one, other = self.units[first], self.units[second]
         span = one.span[0], other.span[1]
         quote = one.passage.source_text(*span) if one.passage is other.passage else ""
-        return Candidate(one.passage, span, quote, quote) if quote else None
+        return Candidate(one.passage, span, without_emphasis(quote), quote) if quote else None
 
     def _apart(self, best: int, second: int) -> Candidate:
         """Return two units in their order as one text; the quote is the best one."""
         one, other = (self.units[at] for at in sorted((best, second)))
-        return Candidate(
-            self.units[best].passage, self.units[best].span, f"{one.text} {other.text}", self.units[best].text
-        )
+        text = without_emphasis(f"{one.text} {other.text}")
+        return Candidate(self.units[best].passage, self.units[best].span, text, self.units[best].text)
 
 
 @lru_cache(maxsize=KEPT_UNITS)

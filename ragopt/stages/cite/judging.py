@@ -18,6 +18,7 @@ from indexes.invisible import strip_invisible
 from indexes.pair_model import PairModel
 from ragopt.domain import Support
 from ragopt.evidence import topic_words
+from ragopt.markers import without_emphasis
 from ragopt.slots import is_negated, slots_of
 from ragopt.stages.cite.calibration import LOGIT, SHIPPED, Calibration, Calibrations, read_calibrations
 from ragopt.stages.cite.evidence import Candidate, Units
@@ -159,7 +160,7 @@ def reading_of(claim: str, units: Units) -> Reading:
 
 def repeats(claim: str, candidate: Candidate) -> bool:
     """Return whether a claim is the candidate's own words: they stand in it as they are, and are most of it."""
-    if flat(claim) not in flat(candidate.quote):
+    if flat(claim) not in flat(without_emphasis(candidate.quote)):
         return False
     whole = is_negated(slots_of(claim)) == is_negated(slots_of(candidate.quote))
     return whole and len(topic_words(claim)) >= QUOTED_SHARE * len(topic_words(candidate.quote))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from indexes.errors import ModelUnavailable
 from ragopt.stages.cite.calibration import LOGIT, Calibration, Calibrations, read_calibrations
+from ragopt.stages.cite.claims import claims_of
 from ragopt.stages.cite.evidence import Units, units_of
 from ragopt.stages.cite.judging import KEPT_VERDICTS, ClaimJudge, Verdict
 from ragopt.telemetry import Trace
@@ -128,3 +129,21 @@ def test_a_damaged_calibration_is_told(tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text(json.dumps({"judged": {"weights": {}}}), encoding="utf-8")
     with pytest.raises(ModelUnavailable, match=r"calibration\.json"):
         read_calibrations(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Raise RAGOPT_MAX_BODY_BYTES to 4096 for uploads.", "Raise `RAGOPT_MAX_BODY_BYTES` to **4096** for uploads"),
+        ("A refund takes **ten** days with `refund_now`.", "A refund takes ten days with refund_now"),
+        ("The area is 5*3 metres, see __init__.", "The area is 5*3 metres, see `__init__`"),
+    ],
+)
+def test_a_quotation_is_one_with_other_emphasis(source: str, said: str) -> None:
+    """Names in code keep their underscores on both sides, and the quote stays as the source has it."""
+    units = units_of((passage(source, sentences=[source]),))
+    (claim,) = claims_of(f"{said} [1].", before=None)
+    (found,) = asyncio.run(ClaimJudge.lexical()([(claim.text, units)], trace=Trace("r")))
+    assert (found.support, found.score) == ("supported", 1.0)
+    assert found.evidence is not None
+    assert found.evidence.quote == source
