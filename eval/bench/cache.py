@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,10 +26,11 @@ from indexes.ingest import TextEncoder
 from ragopt.config import cache_dir
 from ragopt.domain import Answer, CacheKind, CacheMode, Question
 from ragopt.results import NO_HISTORY, Prepared
+from ragopt.stages.cache.acceptance import Acceptance, wrong_share
 from ragopt.stages.cache.answer_cache import ResponseCache, is_worth_keeping
 from ragopt.stages.cache.entries import EntryLimits, RedisEntries
 from ragopt.stages.cache.guard import LATE_IN_A_ROW
-from ragopt.stages.cache.protocol import Acceptance, SameQuestion
+from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cache.similar import CANDIDATES
 from ragopt.stages.cache.verifier import SHIPPED, Verifier
 from ragopt.state.client import connect
@@ -47,18 +48,9 @@ AT_ONCE = 16
 OTHER_WORDS = "{} Please tell me."
 
 
-@dataclass(frozen=True, slots=True)
-class Everything:
-    """A level that every score is above: what is timed is the way to a hit, not how often there is one."""
-
-    def accepts(self, score: float) -> bool:
-        """Return True for any number."""
-        return score >= 0
-
-
 def everything(labels: Sequence[Label], *, max_wrong: float) -> Acceptance | None:  # noqa: ARG001
-    """Return the level that accepts everything."""
-    return Everything()
+    """Return a level that every score is above: what is timed is the way to a hit, not how often there is one."""
+    return Acceptance(-1.0, wrong_share(0, 0), 0)
 
 
 def bench_cache(texts: BenchTexts, *, encoders: Encoders = configured_encoder, entries: int = ENTRIES) -> Report:

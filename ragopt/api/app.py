@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from ragopt.api import (
     answers,
     batch,
+    cache,
     chat,
     conversations,
     documents,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 PARTS = (
-    ingest, documents, answers, batch, chat, conversations, experiments, feedback, keys, kept, stats, health, metrics,
-    page,
+    ingest, documents, answers, batch, chat, conversations, experiments, feedback, cache, keys, kept, stats, health,
+    metrics, page,
 )  # fmt: skip
 
 

@@ -1,26 +1,22 @@
-"""What a tenant says of its answers, POST /feedback, and how it empties its cache, DELETE /cache."""
+"""What a tenant says of its answers: POST /feedback."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from ragopt.api.fields import CollectionName
 from ragopt.api.request_log import trace_of
 from ragopt.api.running import running
-from ragopt.api.schemas import CacheCleared, FeedbackOut, FeedbackRequest, ProblemOut
-from ragopt.api.security import BEARER, IngestCaller, KeyedRoute, QueryCaller
+from ragopt.api.schemas import FeedbackOut, FeedbackRequest, ProblemOut
+from ragopt.api.security import BEARER, KeyedRoute, QueryCaller
 from ragopt.money.ledger import RatingRow
 from ragopt.state.feedback import Rating
 
 router = APIRouter(
     route_class=KeyedRoute, dependencies=[BEARER], tags=["questions"], responses={"4XX": {"model": ProblemOut}}
 )
-
-OfCollection = Annotated[CollectionName | None, Query(description="the collection; left out: every one of the tenant")]
 
 
 @router.post("/feedback", responses={200: {"model": FeedbackOut}})
@@ -36,9 +32,3 @@ async def feedback(request: Request, body: FeedbackRequest, caller: QueryCaller)
     service.keeper.rated(caller.tenant, body.answer_id, liked=rating == "up")
     await service.experiments.rated(body.answer_id, liked=rating == "up")
     return JSONResponse({"answer_id": body.answer_id, "rating": rating})
-
-
-@router.delete("/cache", responses={200: {"model": CacheCleared}})
-async def clear(request: Request, caller: IngestCaller, collection: OfCollection = None) -> Response:
-    """Forget every kept answer of the tenant, or of one of its collections."""
-    return JSONResponse({"deleted": await running(request).service.cache.clear(caller.tenant, collection)})

@@ -17,6 +17,7 @@ from indexes.access import ANYONE, EVERYTHING, Access, Reader
 from indexes.records import Document
 from ragopt.domain import QueryKnobs, Question
 from ragopt.pipeline import Pipeline
+from ragopt.stages.cache.acceptance import Acceptance, wrong_share
 from ragopt.stages.cache.entries import EntryLimits
 from ragopt.stages.cache.key import Keys
 from ragopt.state.labels import Label
@@ -74,14 +75,10 @@ class Everything:
         """Return certainty."""
         return [1.0] * len(kept)
 
-    def accepts(self, score: float) -> bool:
-        """Return that it may be served."""
-        return True
 
-
-def calibrated(_labels: Sequence[Label], *, max_wrong: float) -> Everything:
+def calibrated(_labels: Sequence[Label], *, max_wrong: float) -> Acceptance:
     """Return the level that everything passes."""
-    return Everything()
+    return Acceptance(-1.0, wrong_share(0, 0), 0)
 
 
 def drawn(rng: random.Random) -> Border:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ragopt.domain import Turn
 from ragopt.prompt import VERSION, build_prompt, key_in
 from ragopt.results import History
+from ragopt.settings.examples import Example, shown
 from tests.fakes import context_of, passage
 
 
@@ -82,6 +83,9 @@ LONG = History(
 GOLDEN = ("answer-3", "6338d181d661872d", "3c841e78d6538b9b")
 
 
+GOLDEN_EXAMPLES = ("answer-3", "0c298c529870ad32")
+
+
 def prefix_bytes(end: int) -> bytes:
     """Return what a provider compares of the long conversation's prompt up to a segment."""
     prompt = build_prompt(context_of(passage("A.")), LONG, instructions="Be formal.")
@@ -94,6 +98,14 @@ def test_the_bytes_before_the_breakpoints_are_those_that_were_agreed() -> None:
     stable, *_, last = prompt.breakpoints()
     found = [hashlib.sha256(prefix_bytes(at)).hexdigest()[:16] for at in (stable, last)]
     assert (VERSION, *found) == GOLDEN
+
+
+def test_so_are_those_of_the_examples() -> None:
+    """How an example is written is part of the stable prefix too."""
+    example = Example(question="Why?", passages=("Because.", "So."), answer="Because [1], and so [2].")
+    prompt = build_prompt(context_of(passage("A.")), History(), examples=shown((example,)))
+    stable = "\0".join(f"{part.role}:{part.text}" for part in prompt.segments[: prompt.breakpoints()[0] + 1])
+    assert (VERSION, hashlib.sha256(stable.encode()).hexdigest()[:16]) == GOLDEN_EXAMPLES
 
 
 def test_parts_stand_in_the_order_in_which_they_change() -> None:

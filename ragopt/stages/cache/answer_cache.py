@@ -17,6 +17,7 @@ from indexes.records import EncodedQuestion, Revision
 from ragopt.domain import Answer, CacheOutcome, Context, Question
 from ragopt.ports import Embed
 from ragopt.results import Kept, Looked, Prepared
+from ragopt.stages.cache.acceptance import Acceptance
 from ragopt.stages.cache.agreement import agree
 from ragopt.stages.cache.entries import Place, RedisEntries
 from ragopt.stages.cache.entry import Entry
@@ -25,7 +26,7 @@ from ragopt.stages.cache.guard import Allowance, Skipped
 from ragopt.stages.cache.keeping import Keeping
 from ragopt.stages.cache.key import EntryKey, Keys
 from ragopt.stages.cache.learning import Learning
-from ragopt.stages.cache.protocol import Acceptance
+from ragopt.stages.cache.levels import Known
 from ragopt.stages.cache.similar import Candidate, Near, SimilarQuestions
 from ragopt.state.labels import Label
 from ragopt.telemetry import Trace
@@ -146,6 +147,10 @@ class ResponseCache:
             await self.similar.index.clear(tenant, collection)
         return places
 
+    async def learned(self, tenant: str, collection: str) -> Known | None:
+        """Return what a collection has taught of its questions; None where other words are never served."""
+        return await self.similar.levels.known(tenant, collection) if self.similar is not None else None
+
     async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
         """Forget an answer that somebody called bad, as far as Redis lets it, and learn from a semantic hit.
 
@@ -184,10 +189,12 @@ class ResponseCache:
             found = await self._candidate(asked, candidate, entry, now=now)
             if found is None:
                 continue
-            # Beyond the level, and in a share of what is within it, a fresh answer is the check.
-            if level.accepts(candidate.score) and self.drawn() >= self.shadow_share:
+            # A fresh answer is the check: on the same share of pairs above the level and below it. Were those below
+            # all looked at, their labels would crowd out the ones above, and the level with them.
+            checked = self.drawn() < self.shadow_share
+            if level.accepts(candidate.score) and not checked:
                 return found.served()
-            return Looked(near=found.kept if found.standing == "holds" else None)
+            return Looked(near=found.kept if checked and found.standing == "holds" else None)
         return Looked()
 
     async def _near(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ragopt.errors import StateUnavailable
-from ragopt.stages.cache.protocol import Acceptance, Calibrate
+from ragopt.stages.cache.acceptance import Acceptance
+from ragopt.stages.cache.protocol import Calibrate
 from ragopt.state.labels import Label, Labels
 
 REFRESH_S = 60.0
@@ -26,9 +27,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The levels of a collection, by bound, and when its labels were read."""
+    """The levels of a collection, by bound, how many labels they are of, and when those were read."""
 
     read_at: float
+    labels: int
     levels: Mapping[float, Acceptance | None]
 
 
@@ -78,13 +80,18 @@ class Levels:
             logger.warning("the labels of cached questions were not read: %s", error)
             return
         levels = await asyncio.to_thread(self._worked_out, labels)
-        self._known[tenant, collection] = Known(self._clock(), levels)
+        self._known[tenant, collection] = Known(self._clock(), len(labels), levels)
         self._known.move_to_end((tenant, collection))
         if len(self._known) > MAX_COLLECTIONS:
             self._known.popitem(last=False)
 
     def _worked_out(self, labels: Sequence[Label]) -> dict[float, Acceptance | None]:
         return {bound: self._calibrate(labels, max_wrong=bound) for bound in self._bounds}
+
+    async def known(self, tenant: str, collection: str) -> Known | None:
+        """Return what a collection has taught by now; None without Redis, if nothing of it was read before."""
+        await self.refresh(tenant, collection)
+        return self._known.get((tenant, collection))
 
     async def learn(self, tenant: str, collection: str, label: Label) -> None:
         """Keep a label; it counts from the next reading on. Nothing is learned without Redis."""

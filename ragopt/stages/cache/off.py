@@ -46,5 +46,8 @@ class NoCache:
         """Return 0: there is nothing to forget."""
         return 0
 
+    async def learned(self, tenant: str, collection: str) -> None:
+        """Return None: other words are never served."""
+
     async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
         """Forget nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ragopt.stages.cache.acceptance import Acceptance
 from ragopt.state.labels import Label
 
 
@@ -18,13 +19,6 @@ class SameQuestion(Protocol):
 
         Raises: `ModelUnavailable`. May be cancelled at any time.
         """
-
-
-class Acceptance(Protocol):
-    """From which score on a kept answer may be served."""
-
-    def accepts(self, score: float) -> bool:
-        """Return whether the answer to a question of this score may be served."""
 
 
 class Calibrate(Protocol):

@@ -45,6 +45,7 @@ from ragopt.money.ledger import AnswerRow, RatingRow
 from ragopt.providers.health import BreakerState
 from ragopt.settings.experiments import ExperimentSettings, Loss
 from ragopt.settings.url_ingest import UrlIngestSettings
+from ragopt.stages.cache.levels import Known
 from ragopt.state.batch_records import BatchInfo, BatchItem, BatchResult, Terms
 from ragopt.state.batches import Claim
 from ragopt.state.conversations import NEW, Conversation
@@ -630,6 +631,11 @@ class FakeCache:
 
     disliking: list[tuple[str, str, str, float | None]] = field(default_factory=list)
     cleared: list[tuple[str, str | None]] = field(default_factory=list)
+    known: Known | None = None
+
+    async def learned(self, tenant: str, collection: str) -> Known | None:
+        """Return what it was told to know of one collection of one tenant."""
+        return self.known if (tenant, collection) == ("acme", "c") else None
 
     async def disliked(self, tenant: str, collection: str, entry: str, *, score: float | None) -> None:
         """Note it."""

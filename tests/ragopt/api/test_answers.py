@@ -157,6 +157,14 @@ def test_wrong_request_is_422(http: Served, wrong: dict[str, Any]) -> None:
     assert http.service.pipeline.asked == []
 
 
+def test_a_history_of_ten_thousand_turns_is_refused(http: Served) -> None:
+    """At once, and the field is named."""
+    response = http.post("/answer", {**QUESTION, "history": [{"role": "user", "content": "x"}] * 10_000})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert "history" in response.text
+    assert not http.service.pipeline.asked
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b"", b"\xff\xfe", b'{"question": "x"', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"]
 )

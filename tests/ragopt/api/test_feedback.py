@@ -1,10 +1,13 @@
-"""POST /feedback and DELETE /cache: of the own tenant, and never looser than the operator."""
+"""POST /feedback, GET /cache and DELETE /cache: of the own tenant, and never looser than the operator."""
 
 from __future__ import annotations
 
 import pytest
 
+from ragopt.api.cache import CacheLearned
 from ragopt.api.schemas import CacheCleared, FeedbackOut
+from ragopt.stages.cache.acceptance import Acceptance, wrong_share
+from ragopt.stages.cache.levels import Known
 from tests.ragopt.api.fakes import INGEST_KEY, OTHER_KEY, QUERY_KEY, Served
 
 
@@ -38,6 +41,24 @@ def test_only_who_was_given_an_answer_rates_it(http: Served) -> None:
 def test_any_other_rating_is_refused(http: Served, rating: object) -> None:
     """Nothing is guessed from a scale that is not ours."""
     assert http.post("/feedback", {"answer_id": answered(http), "rating": rating}).status_code == 422
+
+
+def test_what_a_collection_has_taught_is_shown(http: Served) -> None:
+    """Each bound with its level, the labels above it and the limits of what is wrong; nulls where there is none."""
+    level = Acceptance(0.8, wrong_share(0, 72), 72)
+    http.service.cache.known = Known(0.0, 150, {0.05: level, 0.025: None})
+    with http.client(INGEST_KEY) as client:
+        found = CacheLearned.model_validate(client.get("/cache", params={"collection": "c"}).json())
+        assert (found.semantic, found.labels) == (True, 150)
+        first, second = found.levels
+        assert (first.max_wrong, first.level, first.labels) == (0.05, 0.8, 72)
+        assert first.wrong is not None
+        assert (first.wrong.value, first.wrong.low, first.wrong.high) == (0.0, 0.0, pytest.approx(0.05, abs=0.001))
+        assert (second.max_wrong, second.level, second.labels, second.wrong) == (0.025, None, 0, None)
+        other = client.get("/cache").json()
+        assert other == {"collection": "default", "semantic": False, "labels": 0, "levels": []}
+    with http.client(QUERY_KEY) as client:
+        assert client.get("/cache").status_code == 403
 
 
 def test_a_tenant_empties_its_cache(http: Served) -> None:

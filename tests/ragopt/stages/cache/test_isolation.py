@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from indexes.qdrant import QdrantEngine
 from ragopt.domain import Answer, QueryKnobs, Question
+from ragopt.stages.cache.acceptance import Acceptance, wrong_share
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.key import Keys
 from ragopt.stages.cache.levels import Levels
-from ragopt.stages.cache.protocol import Acceptance
 from ragopt.stages.cache.questions import QuestionIndex
 from ragopt.stages.cache.similar import SimilarQuestions
 from ragopt.state.labels import Label, Labels
@@ -48,7 +48,7 @@ SCOPES = ("answer-1", "answer-2")
 
 @dataclass(frozen=True)
 class Trusting:
-    """A verifier and a level that let everything pass: only the key stands between two askers."""
+    """A verifier that lets everything pass: only the key stands between two askers."""
 
     tag: str = "v"
 
@@ -56,14 +56,10 @@ class Trusting:
         """Return certainty."""
         return [1.0] * len(kept)
 
-    def accepts(self, score: float) -> bool:
-        """Return True."""
-        return score > 0
-
 
 def trusting(labels: Sequence[Label], *, max_wrong: float) -> Acceptance | None:
     """Return a level that accepts everything."""
-    return Trusting()
+    return Acceptance(0.0, wrong_share(0, 0), 0)
 
 
 @dataclass(frozen=True)

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from ragopt.errors import StateUnavailable
-from ragopt.stages.cache.acceptance import calibrate
+from ragopt.stages.cache.acceptance import Acceptance, calibrate, wrong_share
 from ragopt.stages.cache.levels import REFRESH_S, Levels
 from ragopt.state.labels import Label, Labels
 from tests.ragopt.state.scenarios import Clock, with_redis
 
 
-@dataclass(frozen=True)
-class Bound:
-    """A level that shows for which bound it was worked out, and from how many labels."""
-
-    max_wrong: float
-    labels: int
-
-    def accepts(self, score: float) -> bool:
-        """Return whether the score is above the bound."""
-        return score > self.max_wrong
+def bound(max_wrong: float, labels: int) -> Acceptance:
+    """Return a level that shows for which bound it was worked out, and from how many labels."""
+    return Acceptance(max_wrong, wrong_share(0, labels), labels)
 
 
-def bound_of(labels: Sequence[Label], *, max_wrong: float) -> Bound | None:
+def bound_of(labels: Sequence[Label], *, max_wrong: float) -> Acceptance | None:
     """Return the bound, None without labels."""
-    return Bound(max_wrong, len(labels)) if labels else None
+    return bound(max_wrong, len(labels)) if labels else None
 
 
 def levels_over(redis: Redis, *, clock: Clock | None = None) -> Levels:
@@ -50,13 +42,13 @@ def test_a_level_is_there_from_the_next_question_on(redis_url: str) -> None:
         await levels.learn("acme", "c", Label(0.9, same=True))
         assert levels.level("acme", "c") is None
         await background()
-        assert levels.level("acme", "c") == Bound(0.1, 1)
+        assert levels.level("acme", "c") == bound(0.1, 1)
         await levels.learn("acme", "c", Label(0.8, same=False))
-        assert levels.level("acme", "c") == Bound(0.1, 1)
+        assert levels.level("acme", "c") == bound(0.1, 1)
         clock.seconds += REFRESH_S
         levels.level("acme", "c")
         await background()
-        assert levels.level("acme", "c") == Bound(0.1, 2)
+        assert levels.level("acme", "c") == bound(0.1, 2)
 
     with_redis(redis_url, scenario)
 
@@ -69,7 +61,7 @@ def test_a_caller_makes_it_stricter_never_looser(redis_url: str) -> None:
         await levels.learn("acme", "c", Label(0.9, same=True))
         await levels.refresh("acme", "c")
         asked = {bound: levels.level("acme", "c", max_wrong=bound) for bound in (1.0, 0.1, 0.09, 0.03, 0.011, 0.009)}
-        found = [level and level.max_wrong for level in asked.values() if level is None or isinstance(level, Bound)]
+        found = [level and level.level for level in asked.values()]
         assert found == [0.1, 0.1, 0.05, 0.020000000000000004, 0.010000000000000002, None]
 
     with_redis(redis_url, scenario)
@@ -121,7 +113,21 @@ def test_without_redis_the_last_level_holds(redis_url: str) -> None:
         labels.down = True
         await levels.learn("acme", "c", Label(0.9, same=True))
         await levels.refresh("acme", "c")
-        assert levels.level("acme", "c") == Bound(0.1, 1)
+        assert levels.level("acme", "c") == bound(0.1, 1)
+        await levels.close()
+
+    with_redis(redis_url, scenario)
+
+
+def test_what_a_collection_has_taught_is_read_at_once(redis_url: str) -> None:
+    """Who asks for it does not wait for the next minute, and sees every bound."""
+
+    async def scenario(redis: Redis) -> None:
+        levels = levels_over(redis)
+        await levels.learn("acme", "c", Label(0.9, same=True))
+        known = await levels.known("acme", "c")
+        assert known is not None
+        assert (known.labels, next(iter(known.levels)), known.levels[0.1]) == (1, 0.1, bound(0.1, 1))
         await levels.close()
 
     with_redis(redis_url, scenario)

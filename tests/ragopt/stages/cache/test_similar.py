@@ -13,6 +13,8 @@ from indexes.edge import EdgeEngine
 from indexes.errors import ModelUnavailable
 from indexes.records import Revision
 from ragopt.domain import Answer
+from ragopt.results import Looked
+from ragopt.stages.cache.acceptance import Acceptance, wrong_share
 from ragopt.stages.cache.answer_cache import ResponseCache
 from ragopt.stages.cache.entries import Place
 from ragopt.stages.cache.levels import Levels
@@ -52,20 +54,9 @@ class FixedJudge:
         return [self.score] * len(kept)
 
 
-@dataclass(frozen=True)
-class Above:
-    """A level."""
-
-    level: float = 0.5
-
-    def accepts(self, score: float) -> bool:
-        """Return whether the score is above it."""
-        return score > self.level
-
-
-def level_with_labels(labels: Sequence[Label], *, max_wrong: float) -> Above | None:
+def level_with_labels(labels: Sequence[Label], *, max_wrong: float) -> Acceptance | None:
     """Return a level where anything was learned that was right."""
-    return Above() if any(label.same for label in labels) else None
+    return Acceptance(0.5, wrong_share(0, 0), 0) if any(label.same for label in labels) else None
 
 
 @dataclass
@@ -156,14 +147,15 @@ def test_a_request_may_tighten_it(redis_url: str, tmp_path: Path, change: dict[s
 
 
 def test_a_score_below_the_level_is_not_served_but_taught_from(redis_url: str, tmp_path: Path) -> None:
-    """The fresh answer beside it is the label; so is the share of hits that is answered freshly."""
+    """The fresh answer beside it is the label, on the share that hits are checked on, and on no more."""
 
     async def scenario(world: World) -> None:
         await keep(world.cache, standalone=KEPT)
         await world.calibrated()
         world.judge.score = 0.4
-        near = (await looked(world.cache, standalone=ASKED)).near
+        near = (await looked(replace(world.cache, shadow_share=1), standalone=ASKED)).near
         assert near is not None
+        assert (await looked(world.cache, standalone=ASKED)) == Looked()
         prepared = replace(prepared_for(QUESTION, ASKED), near=near)
         await world.cache.put(prepared, ANSWER)
         await world.cache.put(prepared, replace(ANSWER, text="Something else entirely [1]."))
