@@ -94,6 +94,7 @@ ERRORS = """\
 ## Error codes
 
 Every failed request carries one of these codes in the field `code`. Codes never change; titles and sentences may.
+Under `/v1`, `unknown_model` is 404 and any other 422 is 400, as at [OpenAI](openai.md#errors).
 [Troubleshooting](troubleshooting.md) says what to do about each.
 """
 

@@ -17,14 +17,12 @@ from eval.context_checks import context_problems
 from eval.corpus import TENANT, Corpus, ingested
 from eval.datasets import Dataset, Query, Reference
 from eval.equal_recall import equal_metrics, search
-from eval.errors import ConfigurationError, DatasetError
+from eval.errors import ConfigurationError, DatasetError, told
 from eval.metrics import Overlap, overlap
 from eval.report import Cases, Report, rounded, segments_of, with_columns
-from indexes.errors import IndexingError
 from indexes.records import Span
 from ragopt.config import Settings
 from ragopt.domain import Context, Question
-from ragopt.errors import RagoptError
 from ragopt.pipeline import Pipeline
 from ragopt.telemetry import Trace
 
@@ -142,14 +140,14 @@ async def ask(
     reference: Sequence[Reference],
     texts: Mapping[str, str],
 ) -> Outcome:
-    """Return what came of one question; an error of ours is a problem that scores 0, never a missing row."""
+    """Return what came of one question; an error is a problem that scores 0, never a missing row."""
     budget = question.knobs.context_tokens
     wanted = wanted_spans(reference)
     where = f"question {query.id!r} at {budget} tokens"
     try:
         context = await pipeline.context_for(question, trace=Trace(request_id=query.id))
-    except (RagoptError, IndexingError) as error:
-        return Outcome(query, budget, overlap({}, wanted), tokens=0, problems=(f"{where}: {error}",))
+    except Exception as error:  # noqa: BLE001 - told in the report: a run goes on, and ends with exit code 1
+        return Outcome(query, budget, overlap({}, wanted), tokens=0, problems=(f"{where}: {told(error)}",))
     problems = tuple(f"{where}: {problem}" for problem in context_problems(context, texts))
     return Outcome(query, budget, overlap(sent_spans(context), wanted), tokens=context.tokens, problems=problems)
 

@@ -10,6 +10,9 @@ EvaluationError
 
 from __future__ import annotations
 
+from indexes.errors import IndexingError
+from ragopt.errors import RagoptError
+
 
 class EvaluationError(Exception):
     """Base of every error of this package; its message is one line for a person."""
@@ -33,3 +36,15 @@ class SavedError(EvaluationError):
 
 class MissingExtra(BenchError):
     """A package of an extra is not installed."""
+
+
+def told(error: Exception) -> str:
+    """Return what a failed question came to: the sentence of an error raised on purpose, the class as well of another.
+
+    Raises: the error itself if it is an `AssertionError`, which speaks of the code that measures.
+    """
+    if isinstance(error, AssertionError):
+        raise error
+    if isinstance(error, RagoptError | IndexingError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

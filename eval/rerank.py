@@ -14,15 +14,13 @@ from eval.configuration import index_config
 from eval.context import sent_spans, spans_of
 from eval.corpus import TENANT, ingested
 from eval.datasets import Dataset, Query
-from eval.errors import DatasetError
+from eval.errors import DatasetError, told
 from eval.intervals import Interval, bootstrap, paired_difference, percentile_of
 from eval.metrics import Spans, ndcg_at, overlap
 from eval.report import Metrics, Report, Segment, by_segment
 from eval.retrieval import answerable
-from indexes.errors import IndexingError
 from ragopt.config import Settings, hub_cache_dir
 from ragopt.domain import QueryKnobs, Question
-from ragopt.errors import RagoptError
 from ragopt.pipeline import Pipeline
 from ragopt.ports import Rerank
 from ragopt.results import RankedHit, Retrieved
@@ -156,13 +154,13 @@ def question_of(case: Case, dataset: Dataset, settings: Settings) -> Question:
 async def ask(pipeline: Pipeline, watched: Watched, *, case: Case, question: Question) -> Judged:
     """Return what came of one question under one system.
 
-    An error of ours, or a cross-encoder that failed, is a problem; without a context the quality is 0.
+    An error, or a cross-encoder that failed, is a problem; without a context the quality is 0.
     """
     trace, where = Trace(case.query.id), f"question {case.query.id!r}, {watched.system}"
     try:
         context = await replace(pipeline, rerank=watched).context_for(question, trace=trace)
-    except (RagoptError, IndexingError) as error:
-        return Judged(0.0, 0.0, 0, f"{where}: {error}")
+    except Exception as error:  # noqa: BLE001 - told in the report: a run goes on, and ends with exit code 1
+        return Judged(0.0, 0.0, 0, f"{where}: {told(error)}")
     if case.spans:
         quality = overlap(sent_spans(context), case.spans).recall()
     else:

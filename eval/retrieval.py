@@ -16,15 +16,13 @@ from tqdm import tqdm
 from eval.configuration import Overrides, config_of
 from eval.corpus import TENANT, Corpus, ingested
 from eval.datasets import Dataset, Query
-from eval.errors import DatasetError
+from eval.errors import DatasetError, told
 from eval.metrics import ndcg_at, recall_at, reciprocal_rank_at
 from eval.report import Cases, Metrics, Report, rounded, segments_of
-from indexes.errors import IndexingError
 from indexes.fusion import settled
 from indexes.records import Hit
 from ragopt.config import Settings
 from ragopt.domain import Question
-from ragopt.errors import RagoptError
 from ragopt.pipeline import Pipeline
 from ragopt.results import RankedHit
 from ragopt.telemetry import Trace
@@ -93,11 +91,11 @@ def question_of(query: Query, dataset: Dataset, *, job: RetrievalJob, corpus: Co
 
 
 async def ask(pipeline: Pipeline, question: Question, *, query: Query, grades: Mapping[str, int]) -> Outcome:
-    """Return what came of one question; an error of ours is a problem that scores 0, never a missing row."""
+    """Return what came of one question; an error is a problem that scores 0, never a missing row."""
     try:
         rankings, problem = await searched(pipeline, question, trace=Trace(request_id=query.id)), None
-    except (RagoptError, IndexingError) as error:
-        rankings, problem = dict.fromkeys(SYSTEMS, ()), f"question {query.id!r}: {error}"
+    except Exception as error:  # noqa: BLE001 - told in the report: a run goes on, and ends with exit code 1
+        rankings, problem = dict.fromkeys(SYSTEMS, ()), f"question {query.id!r}: {told(error)}"
     return Outcome(query, scores_of(rankings, grades), problem)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,16 @@ def tiny_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
     tokenizer.save_pretrained(plain)
     CrossEncoder(str(plain), device="cpu").save_pretrained(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+def cached_by_hub(hub: Path, model: Path) -> Path:
+    """Lay the model out as the hub's library does, under the name of the README; return its snapshot."""
+    repository = hub / "models--cross-encoder--ms-marco-MiniLM-L6-v2"
+    snapshot = repository / "snapshots" / "a1b2"
+    shutil.copytree(model, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a1b2")
+    return snapshot
 
 
 def shared_words(question: str, text: str) -> float:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from eval.errors import EvaluationError
+from eval.rerank import reranker
 from eval.tune.asking import IndexedAsk
 from eval.tune.bound import tuned_bound
 from eval.tune.choose import Rule
@@ -104,6 +105,7 @@ def run_of(workload: Workload, settings: Settings, *, space: Space, seed: int) -
         "documents": len(dataset.documents),
         "seed": seed,
         "embedding_model": settings.embedding_model,
+        "rerank_model": reranker(settings),
         "data": digest([documents, answers]),
         "configured": knobs,
         "candidates": digest([candidate.values for candidate in space.candidates()]),

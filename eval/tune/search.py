@@ -1,7 +1,8 @@
 """The search: successive halving of the candidates while the questions double.
 
-All candidates are asked a quarter of the questions, at most half of them are asked half, and at most half
-of those all. The same seed asks the same questions in the same order, so it ends with the same rows.
+All candidates are asked a quarter of the questions. At most half of them are asked half, and with them
+the leaders with every choice of the late dimensions; at most half of these are asked all. The same seed
+asks the same questions in the same order, so it ends with the same rows.
 
 Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
 AISTATS 2016. Ranked by how far a candidate is below the best one at no more cost, and what is below it

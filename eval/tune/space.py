@@ -13,16 +13,18 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Literal, TypeAlias
 
+from eval.rerank import reranker
 from ragopt.config import Settings
 from ragopt.domain import QueryKnobs
 from ragopt.settings.profiles import INDEX_KNOBS, problem_with
+from ragopt.stages.rerank.choice import LATE_INTERACTION
 
 KnobValue: TypeAlias = str | int | float | bool
 Choice: TypeAlias = Mapping[str, KnobValue]
 Part: TypeAlias = Literal["index", "search", "pack"]
 
-# What a setting that names a model holds where there is none.
-NO_MODEL = (None, "", "late-interaction")
+# What a setting holds that names nothing.
+UNSET = (None, "")
 
 # A deadline that cuts off work would make a choice depend on how busy the machine was.
 UNTIMED: Choice = {"rerank_deadline_ms": 60_000}
@@ -33,7 +35,7 @@ class Dimension:
     """One thing to vary, each choice a value for one knob or for several that belong together.
 
     part: what has to be done again when it changes: ingest, retrieval and reranking, or packing alone.
-    judged_only: never tuned on derived questions. needs: the setting of a model without which it has no effect.
+    judged_only: never tuned on derived questions. needs: the setting that names what it has no effect without.
     late: the first choice is tried everywhere, the others only on what leads after the first look.
     """
 
@@ -170,15 +172,20 @@ def space_for(settings: Settings, *, derived: bool, table: Sequence[Dimension] =
 
 def applied_dimension(dimension: Dimension, settings: Settings) -> Dimension | None:
     """Return the dimension with the choices that are allowed, None if it has no effect here."""
-    configured = settings.model_dump()
     searchable = {*INDEX_KNOBS, *(field.name for field in fields(QueryKnobs))}.intersection(Settings.model_fields)
-    if not searchable.issuperset(dimension.knobs()) or (
-        dimension.needs and configured.get(dimension.needs) in NO_MODEL
-    ):
+    if not searchable.issuperset(dimension.knobs()) or (dimension.needs and has_none(dimension.needs, settings)):
         return None
     now = configured_choice(dimension, settings)
     allowed = [choice for choice in dimension.choices if all(is_allowed(*item) for item in choice.items())]
     return replace(dimension, choices=(*allowed, *([] if now in allowed else [now])))
+
+
+def has_none(name: str, settings: Settings) -> bool:
+    """Return whether a service with these settings has none of what the setting of this name stands for."""
+    # Empty, this one still takes a cross-encoder that this machine has.
+    if name == "rerank_model":
+        return reranker(settings) == LATE_INTERACTION
+    return settings.model_dump().get(name) in UNSET
 
 
 def configured_choice(dimension: Dimension, settings: Settings) -> Choice:

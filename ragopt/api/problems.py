@@ -1,4 +1,4 @@
-"""Errors as HTTP: the one table of statuses, RFC 9457 problem objects, and OpenAI's envelope under `/v1`.
+"""Errors as HTTP: the one table of statuses, RFC 9457 problem objects, and OpenAI's envelope and statuses under `/v1`.
 
 Source: RFC 9457, Problem Details for HTTP APIs; OpenAI API reference, "Error codes".
 """
@@ -182,15 +182,23 @@ class Problem:
         return {"error": error}
 
     def response(self, *, instance: str, request_id: str) -> Response:
-        """Return the HTTP response, in OpenAI's envelope for a path under `/v1`."""
+        """Return the HTTP response, with OpenAI's envelope and status for a path under `/v1`."""
         openai = instance.startswith(OPENAI_PREFIX)
         content = (
             self.envelope(request_id=request_id) if openai else self.content(instance=instance, request_id=request_id)
         )
         # ASCII escapes: a lone surrogate in an unknown field's name must not break the reply that names it.
         body = json.dumps(content, ensure_ascii=True)
+        status = self.openai_status() if openai else int(self.status)
         media_type = "application/json" if openai else MEDIA_TYPE
-        return Response(body, int(self.status), headers=dict(self.headers), media_type=media_type)
+        return Response(body, status, headers=dict(self.headers), media_type=media_type)
+
+    def openai_status(self) -> int:
+        """Return the status under `/v1`: 404 for an unknown model and 400 for any other 422, else as it is."""
+        # OpenAI answers neither with 422, and its clients raise by the status what callers catch.
+        if self.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            return int(self.status)
+        return int(HTTPStatus.NOT_FOUND if self.code == service.UnknownModel.code else HTTPStatus.BAD_REQUEST)
 
 
 INTERNAL = Problem(

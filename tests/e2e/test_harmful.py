@@ -73,7 +73,7 @@ def test_a_request_for_harm_is_refused_where_the_policy_says_so(service: Running
     assert (refused.status_code, refused.json()["code"]) == (422, "question_refused")
     assert "weapons" in refused.json()["detail"]
     assert context.status_code == 422
-    assert envelope.json()["error"]["code"] == "question_refused"
+    assert (envelope.status_code, envelope.json()["error"]["code"]) == (400, "question_refused")
     assert [reply.status_code for reply in [*passed, harmless]] == [200, 200, 200]
     assert 'ragopt_harmful_questions_total{category="weapons",outcome="refused"} 3.0' in metrics
     assert 'ragopt_harmful_questions_total{category="weapons",outcome="noted"} 1.0' in metrics

@@ -108,7 +108,7 @@ def test_a_question_that_is_an_attack_is_refused_where_the_policy_says_so(servic
         noted = client.post("/context", json={"question": TAKEOVER})
         metrics = client.get("/metrics").text
     assert (refused.status_code, refused.json()["code"]) == (422, "question_refused")
-    assert (envelope.status_code, envelope.json()["error"]["code"]) == (422, "question_refused")
+    assert (envelope.status_code, envelope.json()["error"]["code"]) == (400, "question_refused")
     assert noted.status_code == 200
     assert 'ragopt_suspected_questions_total{outcome="refused"} 2.0' in metrics
     assert 'ragopt_suspected_questions_total{outcome="noted"} 1.0' in metrics

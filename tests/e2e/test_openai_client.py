@@ -67,3 +67,25 @@ def test_stream_arrives_in_pieces_and_ends_with_its_usage(client: openai.OpenAI)
     texts = [choice.delta.content for chunk in chunks for choice in chunk.choices if choice.delta.content]
     assert len(texts) >= 1
     assert chunks[-2].choices[0].finish_reason == "stop"
+
+
+def test_models_are_listed_and_one_is_retrieved(client: openai.OpenAI) -> None:
+    """The route and the configured model, the latter also by its bare name."""
+    assert [model.id for model in client.models.list()] == ["ragopt/auto", "ragopt/small"]
+    assert client.models.retrieve("small").id == "ragopt/small"
+
+
+def test_errors_are_those_that_openai_s_own_api_raises(client: openai.OpenAI) -> None:
+    """An unknown model is not found, a wrong field a bad request, a wrong key an authentication error."""
+    asked = [{"role": "user", "content": "How long do cats sleep?"}]
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.models.retrieve("gpt-9")
+    with pytest.raises(openai.NotFoundError) as unasked:
+        client.chat.completions.create(model="gpt-9", messages=asked)  # type: ignore[arg-type]
+    with pytest.raises(openai.BadRequestError) as wrong:
+        client.chat.completions.create(model="small", messages=asked, max_tokens=0)  # type: ignore[arg-type]
+    with pytest.raises(openai.AuthenticationError) as refused:
+        client.with_options(api_key="wrong").models.list()
+    codes = [raised.value.code for raised in (unknown, unasked, wrong, refused)]
+    assert codes == ["unknown_model", "unknown_model", "invalid_request", "invalid_api_key"]
+    assert wrong.value.param == "max_tokens"

@@ -15,6 +15,7 @@ from eval.context_checks import context_problems
 from eval.datasets import Reference, read_dataset
 from eval.errors import DatasetError
 from eval.report import Report
+from indexes.records import EncodedQuestion
 from ragopt.config import load_settings
 from ragopt.domain import Context, Passage, Question
 from ragopt.tokens import count_tokens
@@ -109,6 +110,26 @@ def test_a_question_that_fails_scores_zero_and_is_a_failure(folder: Path, tmp_pa
     assert (outcome.overlap.recall(), outcome.tokens) == (0.0, 0)
     assert len(outcome.problems) == 1
     assert outcome.problems[0].startswith(f"question {query.id!r} at 800 tokens: there is no collection 'topics'")
+
+
+def test_a_crash_is_a_failure_too_but_never_an_assertion(folder: Path, tmp_path: Path) -> None:
+    """What nobody raised on purpose scores 0 and is told with its class; an assertion ends the run."""
+    query = read_dataset(folder).queries[0]
+    question = Question(text=query.text, tenant="eval", collection="topics")
+
+    async def asked(failure: Exception) -> Outcome:
+        async def broken(_text: str) -> EncodedQuestion:
+            raise failure
+
+        async with open_library(load_settings(data_dir=tmp_path / "data")) as (_, pipeline):
+            crashing = replace(pipeline, embed=broken)
+            return await ask(crashing, question, query=query, reference=[Reference("tides", 0, 10)], texts={})
+
+    outcome = asyncio.run(asked(KeyError("gone")))
+    assert (outcome.overlap.recall(), outcome.tokens) == (0.0, 0)
+    assert outcome.problems == (f"question {query.id!r} at 800 tokens: KeyError: 'gone'",)
+    with pytest.raises(AssertionError, match="measured wrongly"):
+        asyncio.run(asked(AssertionError("measured wrongly")))
 
 
 def test_failures_end_with_exit_code_one(capsys: pytest.CaptureFixture[str]) -> None:

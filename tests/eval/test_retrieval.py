@@ -141,6 +141,23 @@ def test_a_question_that_fails_scores_zero_and_is_a_failure(folder: Path, tmp_pa
     assert show([report], as_lines=True) == 1
 
 
+def test_a_crash_scores_zero_and_is_a_failure_too(folder: Path, tmp_path: Path) -> None:
+    """What nobody raised on purpose does not end the run, and is told with its class."""
+    query, grades = answerable(read_dataset(folder))[0]
+    question = Question(text=query.text, tenant="eval", collection="topics")
+
+    async def broken(_text: str) -> EncodedQuestion:
+        raise ZeroDivisionError
+
+    async def asked() -> Outcome:
+        async with open_library(load_settings(data_dir=tmp_path / "data")) as (_, pipeline):
+            return await ask(replace(pipeline, embed=broken), question, query=query, grades=grades)
+
+    outcome = asyncio.run(asked())
+    assert outcome.scores == dict.fromkeys(NAMES - DIFFERENCES, 0.0)
+    assert reported([outcome]).failures == ("question 'q1': ZeroDivisionError",)
+
+
 def test_a_question_without_hits_lowers_the_mean() -> None:
     """Of two questions one that found nothing is half of the mean, in every metric."""
     metrics = metrics_of([outcome_of("q1", 1.0), outcome_of("q2", 0.0)], seed=0)

@@ -15,11 +15,13 @@ import pytest
 
 from eval.__main__ import main
 from eval.errors import EvaluationError
-from eval.tune.command import TuneJob, tune
+from eval.tune.command import TuneJob, run_of, tune
 from eval.tune.questions import Wanted
+from eval.tune.trials import TrialFile
 from ragopt.config import load_settings
+from tests.cross_encoders import cached_by_hub
 from tests.environment import environment
-from tests.eval.tune.rows import TABLE
+from tests.eval.tune.rows import TABLE, space, workload
 from tests.house.source import ROOT
 from tests.ragopt.cli.running import environment as child_environment
 
@@ -140,3 +142,18 @@ def test_trials_of_other_questions_are_not_mixed_in(place: Path) -> None:
     with pytest.raises(EvaluationError, match="choose another --out"):
         tuned(place, "out")
     assert (out / "trials.jsonl").read_text(encoding="utf-8") == '{"set": "other"}\n'
+
+
+def test_trials_with_another_cross_encoder_are_not_mixed_in(tmp_path: Path, cross_encoder: Path) -> None:
+    """One that came into the hub's cache since is another one, though no setting has changed."""
+
+    def opened() -> TrialFile:
+        with environment(HF_HUB_CACHE=str(tmp_path / "hub")):
+            run = run_of(workload(2), load_settings(), space=space(), seed=0)
+        return TrialFile(tmp_path / "trials.jsonl", run)
+
+    opened()
+    opened()
+    cached_by_hub(tmp_path / "hub", cross_encoder)
+    with pytest.raises(EvaluationError, match="choose another --out"):
+        opened()

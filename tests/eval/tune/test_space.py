@@ -6,6 +6,8 @@ from pathlib import Path
 
 from eval.tune.space import SPACE, Candidate, Dimension, candidate_of, space_for, values
 from ragopt.config import Settings, load_settings
+from ragopt.stages.rerank.choice import LATE_INTERACTION
+from tests.cross_encoders import cached_by_hub
 from tests.environment import environment
 from tests.eval.tune.rows import space
 
@@ -49,6 +51,23 @@ def test_a_dimension_that_needs_a_model_is_skipped_without_one() -> None:
     assert space_for(settings(), derived=False, table=(unset, unknown)).dimensions == ()
     chosen = space_for(settings(RAGOPT_QDRANT_URL="http://127.0.0.1:9"), derived=False, table=(unset,))
     assert [item.name for item in chosen.dimensions] == ["budget"]
+
+
+def test_rerank_depth_is_searched_with_the_cross_encoder_that_a_service_would_take(
+    tmp_path: Path, cross_encoder: Path
+) -> None:
+    """A named one, or one of the hub's cache where none is named; never without one."""
+
+    def searched(**variables: str) -> bool:
+        with environment(HF_HUB_CACHE=str(tmp_path), **variables):
+            found = space_for(load_settings(data_dir=Path("unused")), derived=False).dimensions
+        return "rerank depth" in {item.name for item in found}
+
+    assert not searched()
+    assert searched(RAGOPT_RERANK_MODEL="http://127.0.0.1:9")
+    cached_by_hub(tmp_path, cross_encoder)
+    assert searched()
+    assert not searched(RAGOPT_RERANK_MODEL=LATE_INTERACTION)
 
 
 def test_what_is_configured_is_always_a_choice_and_a_value_out_of_bounds_never() -> None:

@@ -15,7 +15,16 @@ import indexes.errors
 import ragopt.errors
 from indexes.errors import DocumentTooLarge, IndexingError
 from ragopt.api.problems import KINDS, MEDIA_TYPE, invalid_request, kind_of, problem_of, problem_of_documents
-from ragopt.errors import InvalidRequest, KeyRefused, MissingKey, Overloaded, ProviderThrottled, RagoptError
+from ragopt.errors import (
+    InvalidRequest,
+    KeyRefused,
+    MissingKey,
+    Overloaded,
+    ProviderThrottled,
+    QuestionRefused,
+    RagoptError,
+    UnknownModel,
+)
 
 MODULES = (indexes.errors, ragopt.errors)
 
@@ -116,6 +125,24 @@ def test_lone_surrogate_in_a_field_name_is_escaped() -> None:
     response = invalid_request([error]).response(instance="/", request_id="r")  # type: ignore[list-item]
     assert response.media_type == MEDIA_TYPE
     assert rb"x\ud800" in bytes(response.body)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "openai"),
+    [
+        (UnknownModel("no"), 422, 404),
+        (InvalidRequest("no"), 422, 400),
+        (QuestionRefused("no"), 422, 400),
+        (MissingKey("no"), 401, 401),
+        (Overloaded("no"), 503, 503),
+    ],
+)
+def test_only_422_has_another_status_under_v1(error: RagoptError, status: int, openai: int) -> None:
+    """There it is OpenAI's own; the code is the same on every path."""
+    responses = [problem_of(error).response(instance=path, request_id="r") for path in ("/answer", "/v1/models/x")]
+    assert [response.status_code for response in responses] == [status, openai]
+    problem, envelope = (json.loads(bytes(response.body)) for response in responses)
+    assert problem["code"] == envelope["error"]["code"] == error.code
 
 
 def test_broken_json_is_400() -> None:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from indexes.endpoint import is_served
 from ragopt.config import hub_cache_dir
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
+from tests.cross_encoders import cached_by_hub
 from tests.environment import environment
-
-
-def cached(hub: Path, cross_encoder: Path) -> Path:
-    """Lay the model out as the hub's library does, under the name of the README; return its snapshot."""
-    repository = hub / "models--cross-encoder--ms-marco-MiniLM-L6-v2"
-    snapshot = repository / "snapshots" / "a1b2"
-    shutil.copytree(cross_encoder, snapshot)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("a1b2")
-    return snapshot
 
 
 def test_what_is_named_is_taken(tmp_path: Path, cross_encoder: Path) -> None:
     """A path, an id, an address, or `late-interaction`, whatever the machine has."""
-    cached(tmp_path, cross_encoder)
+    cached_by_hub(tmp_path, cross_encoder)
     for named in ("some/model", "http://127.0.0.1:8080", LATE_INTERACTION):
         assert chosen_model(named, tmp_path) == named
 
@@ -34,7 +24,7 @@ def test_a_model_of_the_hubs_cache_is_used_where_none_is_named(tmp_path: Path, c
     (tmp_path / "models--cross-encoder--ms-marco-MiniLM-L6-v2").mkdir()
     assert chosen_model("", tmp_path) == LATE_INTERACTION
     (tmp_path / "models--cross-encoder--ms-marco-MiniLM-L6-v2").rmdir()
-    snapshot = cached(tmp_path, cross_encoder)
+    snapshot = cached_by_hub(tmp_path, cross_encoder)
     assert chosen_model("", tmp_path) == str(snapshot)
     (snapshot / "model.safetensors").unlink()
     assert chosen_model("", tmp_path) == LATE_INTERACTION
