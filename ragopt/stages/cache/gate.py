@@ -1,7 +1,8 @@
 """What two questions must agree on to have one answer, whatever a model thinks: the slot gate. Pure, English.
 
-The gate forbids where both questions say something and say it differently: another number, date or unit, the other
-direction. What only one of them says (a name, a year, a negation) forbids nothing: the calibration weighs it.
+The gate forbids where both questions say something and say it differently, another number, date or unit, the other
+direction, and where only one of them is negated. A name or a year that only one of them says forbids nothing: the
+calibration may weigh it.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Differences:
     @property
     def forbid(self) -> bool:
         """Return whether one answer can not be for both."""
-        return self.numbers or self.direction
+        return self.numbers or self.direction or self.negation
 
 
 def differences(one: str, other: str) -> Differences:

@@ -15,7 +15,7 @@ from ragopt.stages.cache.gate import Differences, differences
 
 SHIPPED = Path(__file__).parents[2] / "data" / "verifier"
 CALIBRATION = "calibration.json"
-FEATURES = ("logit", "number", "names", "name", "negation")
+FEATURES = ("logit", "number", "names", "name")
 
 
 @dataclass(frozen=True, slots=True)

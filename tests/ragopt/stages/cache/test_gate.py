@@ -19,6 +19,8 @@ FORBIDDEN = [
     ("What are the advantages of solar power?", "What are the disadvantages of solar power?"),
     ("What happened before the war?", "What happened after the war?"),
     ("How do I enable the alarm?", "How do I disable the alarm?"),
+    ("Why does it work?", "Why does it not work?"),
+    ("Who may enter?", "Who may not enter?"),
 ]
 ALLOWED = [
     ("How many people lived in Rome in 1950?", "In 1950, how many people lived in Rome?"),
@@ -32,7 +34,7 @@ ALLOWED = [
 
 @pytest.mark.parametrize(("one", "other"), FORBIDDEN)
 def test_what_contradicts_is_forbidden(one: str, other: str) -> None:
-    """Another number, unit, date or direction: one answer can not be for both, whichever comes first."""
+    """Another number, unit, date or direction, or a negation in one of them: one answer can not be for both, whichever comes first."""
     assert differences(one, other).forbid
     assert differences(other, one).forbid
 
@@ -44,13 +46,12 @@ def test_what_agrees_passes(one: str, other: str) -> None:
 
 
 def test_what_one_alone_says_is_noted() -> None:
-    """A year, a name or a negation in one question counts against the pair without forbidding it."""
+    """A year or a name in one question is seen without forbidding the pair."""
     none = Differences(numbers=False, number=False, names=False, name=False, negation=False, direction=False)
     assert differences("Who rules?", "who rules") == none
     assert differences("Who won the cup in 2016?", "Who won the cup?").number
     assert differences("Is tea in Japan good?", "Is tea good?").name
     assert differences("Why is tea in Japan good?", "Why is tea in China good?").names
-    assert differences("Why does it work?", "Why does it not work?").negation
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

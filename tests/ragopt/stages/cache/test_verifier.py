@@ -15,7 +15,7 @@ from ragopt.stages.cache.verifier import CALIBRATION, Calibration, Verifier, cal
 from tests.eval.pairs.tiny import tiny_pair_model
 
 SAME = Differences(numbers=False, number=False, names=False, name=False, negation=False, direction=False)
-CALIBRATION_FITTED = Calibration({"logit": 1.0, "number": -1.0, "names": -2.0, "name": -0.5, "negation": -1.0}, -0.5)
+CALIBRATION_FITTED = Calibration({"logit": 1.0, "number": -1.0, "names": -2.0, "name": -0.5}, -0.5)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +57,14 @@ def test_the_tag_names_weights_and_calibration(folder: Path, tmp_path: Path) -> 
 
 
 def test_what_differs_counts_against() -> None:
-    """A missing name, number or negation lowers the chance; a forbidden pair has none; extremes stay chances."""
+    """A missing name or number lowers the chance; a forbidden pair has none; extremes stay chances."""
     plain = CALIBRATION_FITTED.probability(2.0, SAME)
     for one, other in (("tea in Japan", "tea"), ("tea in 2016", "tea"), ("why it works", "why it does not work")):
         assert CALIBRATION_FITTED.probability(2.0, differences(one, other)) < plain
     assert CALIBRATION_FITTED.probability(9.0, differences("tea in 2016", "tea in 2017")) == 0.0
     assert CALIBRATION_FITTED.probability(1e9, SAME) == pytest.approx(1.0)
     assert CALIBRATION_FITTED.probability(-1e9, SAME) == pytest.approx(0.0)
-    assert list(features(0.5, SAME)) == ["logit", "number", "names", "name", "negation"]
+    assert list(features(0.5, SAME)) == ["logit", "number", "names", "name"]
 
 
 def test_a_calibration_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
