@@ -1,6 +1,7 @@
 """What a deployment must hold: arithmetic from what one machine was measured to do. Pure.
 
-Every figure is of docs/performance.md, with the command that measures it; a projection is no measurement.
+Every figure is of docs/performance.md, with the command that measures it, but `chunks_a_core_s`: that is half of the
+whole ingest on two cores in README's table. A projection is no measurement.
 """
 
 from __future__ import annotations

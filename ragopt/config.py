@@ -55,6 +55,11 @@ MEBIBYTE = 1024 * 1024
 # 52 to 68 % caught. Similarities of another model lie elsewhere.
 SHIPPED_MIN_RELEVANCE = 0.4
 DEFAULT_CONFIG_FILE = "ragopt.toml"
+# Variables, the stronger first, and what they may say: the extra `otel` brings one exporter.
+EXPORTS = (
+    (("OTEL_TRACES_EXPORTER",), ("otlp", "otlp_proto_http")),
+    (("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"), ("http/protobuf",)),
+)
 CONVENTIONAL_ENV = {
     "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
@@ -194,10 +199,26 @@ def config_file() -> Path:
 
 
 def collector_address() -> str | None:
-    """Return where OpenTelemetry's standard variables say that spans go, None where they name nothing or say no."""
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    """Return where OpenTelemetry's standard variables say that spans go, None where they name nothing or say no.
+
+    Raises: `ConfigError` naming the variable that asks for another way there than OTLP over HTTP in protobuf.
+    """
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
-    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None
+    named = first_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    if named is None:
+        return None
+    for variables, taken in EXPORTS:
+        variable = first_set(*variables)
+        if variable is not None and os.environ[variable].strip().lower() not in taken:
+            raise ConfigError(f"{variable}: spans leave by {taken[0]} alone, not by {os.environ[variable]}")
+    return os.environ[named]
+
+
+def first_set(*variables: str) -> str | None:
+    """Return the name of the first variable that is set and not empty, None if none is."""
+    return next((name for name in variables if os.environ.get(name)), None)
 
 
 def cache_dir() -> Path:

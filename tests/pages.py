@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.house.source import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -49,13 +51,26 @@ def prose(page: Path) -> str:
 
 def commands(page: Path) -> Iterator[tuple[list[str], bool]]:
     """Yield the words of every `ragopt …` and `python -m eval …` on a page, and whether a sentence only names it."""
-    lines = [line for block in blocks(page, "sh") for line in block.body.replace("\\\n", " ").splitlines()]
+    shown = [*(block.body for block in blocks(page, "sh")), *steps(page)]
+    lines = [line for text in shown for line in text.replace("\\\n", " ").splitlines()]
     spans = [span for span in INLINE.findall(prose(page)) if not PATTERN.search(span)]
     for found, named in ((lines, False), (spans, True)):
         for part in (part for line in found for part in re.split(r" \| | && ", line)):
             words = command_in(part)
             if words:
                 yield words, named
+
+
+def steps(page: Path) -> Iterator[str]:
+    """Yield what the pipelines of a page run: the text of each `run` in its YAML blocks, in order."""
+    waiting = [yaml.safe_load(block.body) for block in blocks(page, "yaml")]
+    while waiting:
+        found = waiting.pop(0)
+        if isinstance(found, dict):
+            yield from (text for name, text in found.items() if name == "run" and isinstance(text, str))
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
 
 
 def command_in(line: str) -> list[str]:

@@ -15,10 +15,15 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ragopt.config import Settings
 from tests.house.source import ROOT
 from tests.ragopt.api.fakes import served
 
-SERVICES = ("ragopt", "qdrant", "redis", "prometheus", "grafana")
+ANSWERING = ("ragopt-1", "ragopt-2")
+PROCESSES = (*ANSWERING, "worker")
+KEEPING = (*PROCESSES, "qdrant", "redis", "prometheus", "grafana")
+SERVICES = (*KEEPING, "proxy")
+PROXY = ROOT / "deploy" / "compose" / "haproxy.cfg"
 SECRETS = ("RAGOPT_API_KEY", "QDRANT_API_KEY", "REDIS_PASSWORD")
 TORCH_PIN = "torch==2.13.0"
 
@@ -68,14 +73,25 @@ def test_torch_is_installed_first_and_pinned(name: str) -> None:
     assert 0 < text.index("${TORCH_INSTALL_ARGS}" if name == "Dockerfile" else '"$(TORCH)"') < project
 
 
+def test_compose_runs_two_services_a_worker_and_what_they_need() -> None:
+    """Nothing is started that the tests do not know."""
+    assert sorted(compose()["services"]) == sorted(SERVICES)
+
+
 @pytest.mark.parametrize("service", SERVICES)
-def test_service_is_checked_pinned_and_kept(service: str) -> None:
-    """Each compose service has a health check, a named volume and a version that does not move."""
+def test_service_is_checked_and_pinned(service: str) -> None:
+    """Each compose service has a health check and a version that does not move, and comes back by itself."""
     described = compose()["services"][service]
     assert described["healthcheck"]["test"]
-    volume, _, path = described["volumes"][0].partition(":")
-    assert (volume in compose()["volumes"], path.startswith("/")) == (True, True)
     assert re.search(r":v?\d+\.\d+", described["image"])
+    assert described["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("service", KEEPING)
+def test_service_is_kept(service: str) -> None:
+    """What keeps data keeps it in a named volume."""
+    volume, _, path = compose()["services"][service]["volumes"][0].partition(":")
+    assert (volume in compose()["volumes"], path.startswith("/")) == (True, True)
 
 
 def test_no_secret_has_a_default() -> None:
@@ -88,18 +104,40 @@ def test_no_secret_has_a_default() -> None:
 
 
 def test_ports_are_published_on_loopback_only() -> None:
-    """Only the service and the dashboard are published, on 127.0.0.1."""
+    """Only the proxy and the dashboard are published, on 127.0.0.1."""
     published = {name: described.get("ports", []) for name, described in compose()["services"].items()}
     assert {name: ports for name, ports in published.items() if ports} == {
-        "ragopt": ["127.0.0.1:8080:8080"],
+        "proxy": ["127.0.0.1:8080:8080"],
         "grafana": ["127.0.0.1:3000:3000"],
     }
 
 
-def test_service_waits_for_healthy_dependencies() -> None:
-    """The service starts after Qdrant and Redis are healthy."""
-    waits = {name: item["condition"] for name, item in compose()["services"]["ragopt"]["depends_on"].items()}
-    assert waits == {"qdrant": "service_healthy", "redis": "service_healthy"}
+def test_processes_are_alike() -> None:
+    """Services and worker are one image with one environment: what tells them apart is the proxy alone."""
+    services = compose()["services"]
+    assert [services[name] for name in PROCESSES] == [services["worker"]] * len(PROCESSES)
+
+
+def test_each_waits_for_healthy_dependencies() -> None:
+    """A process starts after Qdrant and Redis are healthy, the proxy after both services are."""
+    for name, needed in (*((name, ("qdrant", "redis")) for name in PROCESSES), ("proxy", ANSWERING)):
+        waits = compose()["services"][name]["depends_on"]
+        assert {needs: item["condition"] for needs, item in waits.items()} == dict.fromkeys(needed, "service_healthy")
+
+
+def test_proxy_asks_the_services_and_never_the_worker() -> None:
+    """The proxy knows both services and no worker, asks whether they are ready, and holds nothing back."""
+    text = PROXY.read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^ +server \S+ (\S+):8080$", text, re.MULTILINE)) == ANSWERING
+    assert "option httpchk GET /readyz" in text
+    assert not re.search(r"^ +(option http-buffer-request|filter compression|retry-on)", text, re.MULTILINE)
+
+
+def test_proxy_stops_after_its_streams() -> None:
+    """What Docker grants is longer than what the proxy gives open streams, and that longer than the drain."""
+    granted_s = int(compose()["services"]["proxy"]["stop_grace_period"].removesuffix("s"))
+    (given_s,) = map(int, re.findall(r"hard-stop-after (\d+)s", PROXY.read_text(encoding="utf-8")))
+    assert granted_s > given_s > Settings.model_fields["drain_s"].default
 
 
 def test_qdrant_health_check_reads_the_status(tmp_path: Path) -> None:
@@ -256,4 +294,4 @@ def test_dashboard_and_scrape_files_are_where_compose_mounts_them() -> None:
     assert len({panel["id"] for panel in panels}) == len({tuple(panel["gridPos"].values()) for panel in panels})
     assert all(target["expr"] for panel in panels for target in panel["targets"])
     scraped = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
-    assert scraped[0]["static_configs"] == [{"targets": ["ragopt:8080"]}]
+    assert scraped[0]["static_configs"] == [{"targets": [f"{name}:8080" for name in PROCESSES]}]

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from docs import generate_reference, pictures, record_tour
 from ragopt.api.document_schemas import IngestResponse
@@ -17,7 +18,7 @@ from ragopt.cli.entry import SUMMARIES, main
 from ragopt.config import Settings
 from ragopt.settings.models import ModelSettings
 from tests.house.source import ROOT
-from tests.pages import EVERY_PAGE, LINK, PAGES, anchors, blocks, commands, prose
+from tests.pages import EVERY_PAGE, LINK, PAGES, anchors, blocks, commands, prose, steps
 from tests.parsing import understood
 
 WRITTEN_PAGES = [page for page in PAGES if page.name != "reference.md"]
@@ -84,10 +85,12 @@ def test_page_is_short(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_are_well_formed(page: Path) -> None:
-    """JSON, TOML and Python examples parse; model examples are valid settings."""
+    """JSON, TOML, YAML and Python examples parse; model examples are valid settings."""
     problems: list[object] = [json.loads(body) for body in examples(page, "json") if not body.startswith("{")]
     for body in examples(page, "json"):
         json.loads(body)
+    for body in examples(page, "yaml"):
+        assert isinstance(yaml.safe_load(body), dict)
     for body in examples(page, "python"):
         ast.parse(body)
     for body in examples(page, "toml"):
@@ -128,6 +131,14 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
 def test_commands_are_understood(page: Path) -> None:
     """Every `ragopt …` and `python -m eval …` of a block passes the real parser; in a sentence its flags are known."""
     assert [" ".join(words) for words, named in commands(page) if not understood(words, named=named)] == []
+
+
+def test_the_steps_of_a_pipeline_are_commands_too() -> None:
+    """The gate that docs/comparing.md shows for a pipeline is read like a line of a shell, its installation as well."""
+    page = ROOT / "docs" / "comparing.md"
+    assert [text.partition(" ")[0] for text in steps(page)] == ["pip", "python"]
+    gate = ["gate", "--baseline", "eval/results.jsonl", "--data", "eval/handbook"]
+    assert (["eval", *gate], False) in list(commands(page))
 
 
 def test_the_tour_is_what_is_recorded() -> None:

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tests.house.source import ROOT
 
@@ -18,6 +19,48 @@ BASE = ROOT / "deploy" / "kubernetes"
 MANIFESTS = [path for path in sorted(BASE.glob("*.yaml")) if path.name != "kustomization.yaml"]
 KUBERNETES_VERSION = "1.31"
 LABELS = {"app.kubernetes.io/name": "ragopt"}
+
+
+class Kustomized(BaseModel):
+    """A part of a kustomization: a field that Kustomize does not know is refused, as Kustomize refuses it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Image(Kustomized):
+    """Another name, tag or digest for an image."""
+
+    name: str
+    newName: str = ""  # noqa: N815 - Kustomize's own name
+    newTag: str = ""  # noqa: N815
+    digest: str = ""
+
+
+class ConfigMapGenerator(Kustomized):
+    """A ConfigMap from files of the folder, or from words."""
+
+    name: str
+    namespace: str = ""
+    behavior: Literal["create", "replace", "merge"] = "create"
+    files: list[str] = []
+    envs: list[str] = []
+    literals: list[str] = []
+
+
+class Kustomization(Kustomized):
+    """The fields of `kustomize.config.k8s.io/v1beta1` that a base of ours may use, deprecated ones left out.
+
+    Source: kubernetes-sigs/kustomize, api/types/kustomization.go and configmapargs.go.
+    """
+
+    apiVersion: Literal["kustomize.config.k8s.io/v1beta1"]  # noqa: N815
+    kind: Literal["Kustomization"]
+    resources: list[str] = Field(min_length=1)
+    configMapGenerator: list[ConfigMapGenerator] = []  # noqa: N815
+    images: list[Image] = []
+    namespace: str = ""
+    namePrefix: str = ""  # noqa: N815
+    nameSuffix: str = ""  # noqa: N815
 
 
 def manifest(name: str) -> dict[str, Any]:
@@ -32,6 +75,23 @@ def test_manifest_is_valid(path: Path) -> None:
     described = manifest(path.stem)
     kubernetes_validate.validate(described, KUBERNETES_VERSION, strict=True)
     assert described["metadata"] == {"name": "ragopt", "labels": LABELS}
+
+
+def test_kustomization_is_valid() -> None:
+    """Every field is one that Kustomize knows, of the right type; one that it does not know is noticed."""
+    described = manifest("kustomization")
+    assert Kustomization.model_validate(described).resources == described["resources"]
+    for wrong in ({"resource": ["service.yaml"]}, {"resources": "service.yaml"}, {"kind": "Kustomisation"}):
+        with pytest.raises(ValidationError):
+            Kustomization.model_validate({**described, **wrong})
+
+
+def test_kustomization_of_the_readers_is_valid() -> None:
+    """What the base's comment tells a reader to write is a kustomization as well."""
+    lines = (BASE / "kustomization.yaml").read_text(encoding="utf-8").splitlines()
+    told = yaml.safe_load("\n".join(line.removeprefix("#") for line in lines if line.startswith("#   ")))
+    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    assert Kustomization.model_validate({**head, **told}).images[0].newName == "registry.example/ragopt"
 
 
 def test_every_selector_means_these_pods() -> None:

@@ -7,7 +7,7 @@ import json
 
 from ragopt.cli.arguments import add_json
 from ragopt.cli.terminal import say, say_json
-from ragopt.config import Settings, config_file, load_settings
+from ragopt.config import Settings, collector_address, config_file, load_settings
 from ragopt.settings.profiles import profile_values
 
 EXAMPLE = "ragopt config check"
@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the effective settings. Raises: `ConfigError` naming each wrong one."""
+    """Print the effective settings. Raises: `ConfigError` naming each wrong one, and a variable of OpenTelemetry's."""
     settings = load_settings()
+    collector_address()
     effective = settings.model_dump(mode="json")
     if arguments.json:
         say_json(effective)

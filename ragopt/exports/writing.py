@@ -32,8 +32,10 @@ BOUNDS: Mapping[Format, Bounds] = MappingProxyType({"openai": Bounds(10, 1_000_0
 
 
 def example(kept: KeptAnswer, kind: Format) -> dict[str, object]:
-    """Return an answer as one training example: exactly the prompt that a model gets in ragopt, and the answer.
+    """Return an answer as one training example: the prompt of a first question, and the answer.
 
+    Rules, passages and the question as it stands alone; no instructions of an application or a variant, no examples
+    of the collection and no history, whatever the answer was made from.
     Source: OpenAI, supervised fine-tuning, chat format: `messages` of the roles system, user, assistant. Amazon
     Bedrock, fine-tuning Anthropic Claude 3 Haiku: `system`, and `messages` of the roles user and assistant.
     """

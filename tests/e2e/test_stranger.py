@@ -152,8 +152,11 @@ def is_problem(text: str) -> bool:
 
 
 def test_every_kind_of_command_is_pasted() -> None:
-    """What is left to other tests is the smaller part, and README's own commands are not in it."""
-    body = "".join(block.body for block in pasted())
+    """Each kind of command and of request is pasted; of README it is the first curl line, an ingest and a report."""
+    found = pasted()
+    body = "".join(block.body for block in found)
     for said in ("ragopt ingest", "ragopt ask", "/answer", "/context", "ragopt keys create", "ragopt export", "/batch"):
         assert said in body
-    assert len(pasted()) >= 24
+    assert len(found) >= 24
+    readme = "".join(block.body for block in found if block.page.name == "README.md")
+    assert all(said in readme for said in ("/answer", "ragopt ingest", "python -m eval report"))

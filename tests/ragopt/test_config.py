@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ragopt.config import configured_address, configured_key, load_settings
+from ragopt.config import collector_address, configured_address, configured_key, load_settings
 from ragopt.domain import QueryKnobs
 from ragopt.errors import ConfigError
 from ragopt.settings.models import ModelSettings
@@ -174,3 +174,50 @@ def test_wrong_money_is_named(tmp_path: Path, text: str, said: str) -> None:
     """Negative, missing, unknown and doubled amounts stop the start."""
     with environment(RAGOPT_CONFIG=written(tmp_path, text)), pytest.raises(ConfigError, match=said):
         load_settings()
+
+
+SPANS_TO = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, None),
+        (SPANS_TO, SPANS_TO["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        ({**SPANS_TO, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://traces"}, "http://traces"),
+        ({**SPANS_TO, "OTEL_TRACES_EXPORTER": "none"}, None),
+        ({**SPANS_TO, "OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None),
+        ({**SPANS_TO, "OTEL_SDK_DISABLED": "true"}, None),
+        ({**SPANS_TO, "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://127.0"),
+        (
+            {
+                **SPANS_TO,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            "http://127.0",
+        ),
+        # Of metrics or logs of other programs: where no spans go, nothing is asked of them.
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None),
+    ],
+)
+def test_standard_variables_say_where_spans_go(variables: dict[str, str], address: str | None) -> None:
+    """The traces' own variable is the stronger one, and each way to switch tracing off does."""
+    with environment(**variables):
+        found = collector_address()
+    assert found is None if address is None else (found or "").startswith(address)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_TRACES_EXPORTER", "otlp,zipkin"),
+    ],
+)
+def test_another_way_for_spans_is_refused_by_its_variable(variable: str, value: str) -> None:
+    """Spans that no collector understands are a mistake that is seen at once."""
+    with environment(**SPANS_TO, **{variable: value}), pytest.raises(ConfigError, match=f"^{variable}: .*{value}"):
+        collector_address()

@@ -15,7 +15,7 @@ from tests.ragopt.exports.kept_answers import KEPT, kept
 
 
 def test_an_example_for_openai_has_system_user_and_assistant() -> None:
-    """The prompt is exactly that of an answer: rules first, then fenced passages and the question."""
+    """The prompt is that of a first question: rules alone before it, then fenced passages and the question."""
     made = example(KEPT, "openai")
     assert list(made) == ["messages"]
     messages = json.loads(lines([made]))["messages"]
