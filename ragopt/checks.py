@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -28,7 +29,8 @@ class Checks:
     policy: of the collection, for claims that nothing supports. judge: names what judged them. dropped: sentences left
     out because nothing supports them. cut: left out beyond `max_sentences`, which is what was asked for; sentences:
     delivered. corrections: how often a model was asked to mend its answer. harmful: sentences that give harmful
-    content; withheld: those of them that were left out, which `dropped` counts too.
+    content; withheld: those of them that were left out, which `dropped` counts too. personal_data: how much of each
+    kind was found in what was released, and replaced where the policy says so; empty where it is not looked for.
     """
 
     policy: str = "flag"
@@ -40,3 +42,4 @@ class Checks:
     corrections: int = 0
     harmful: int = 0
     withheld: int = 0
+    personal_data: Mapping[str, int] = field(default_factory=dict)

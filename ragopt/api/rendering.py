@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from indexes.records import DocumentInfo, IngestResult, StoredDocument
-from ragopt.checks import CheckedClaim
+from ragopt.checks import CheckedClaim, Checks
 from ragopt.domain import Answer, CacheOutcome, Citation, Context, Passage, Route, Savings, Usage
 from ragopt.telemetry import StageSpan, Trace
 
@@ -60,6 +60,11 @@ def claim_json(claim: CheckedClaim) -> Json:
     return {**flat(claim), "cited": list(claim.cited)}
 
 
+def checks_json(checks: Checks) -> Json:
+    """Return what checking did."""
+    return {**flat(checks), "personal_data": dict(checks.personal_data)}
+
+
 def route_json(route: Route) -> Json:
     """Return the route with its attempts in order."""
     return {**flat(route), "attempts": [flat(attempt) for attempt in route.attempts]}
@@ -102,7 +107,7 @@ def answer_json(answer: Answer, *, conversation_id: str | None, trace: Trace) ->
         "partial": answer.partial,
         "citations": [citation_json(citation) for citation in answer.citations],
         "claims": [claim_json(claim) for claim in answer.claims],
-        "checks": flat(answer.checks),
+        "checks": checks_json(answer.checks),
         "context": context_json(answer.context),
         "route": route_json(answer.route),
         "cache": cache_json(answer.cache),

@@ -203,6 +203,7 @@ class ChecksOut(Wire):
     corrections: int
     harmful: int
     withheld: int
+    personal_data: dict[str, int]
 
 
 class AttemptOut(Wire):

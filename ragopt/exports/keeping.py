@@ -76,8 +76,10 @@ def worth_keeping(answer: Answer, question: Question) -> bool:
 def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:
     """Return the answer as it is kept: the question standing alone, everything without personal data.
 
-    A quote in which there was some is left out: it would not be found in its document.
+    A quote in which there was some is left out: it would not be found in its document. A placeholder in one may be of
+    the document, or of the answer alone.
     """
+    texts = [item.text for item in answer.context.passages]
     return KeptAnswer(
         id=answer.id,
         at=at,
@@ -93,7 +95,7 @@ def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:
             for document_id, quote in dict.fromkeys(
                 (item.document_id, item.quote) for item in answer.citations if item.support == "supported"
             )
-            if quote and without(quote) == quote
+            if quote and without(quote) == quote and any(quote in text for text in texts)
         ),
         provider=answer.route.provider,
         model=answer.route.model,

@@ -1,6 +1,6 @@
 """Personal data with a form of its own: found by pattern and, where there is one, confirmed by its check digits.
 
-Names and addresses have no form; `ragopt.privacy.names` finds them with Presidio, an extra.
+Names and postal addresses have no form, so nothing here finds them; the kinds are there for data sets that mark them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Kind: TypeAlias = Literal[
 ]
 # Where two overlap the earlier kind is kept: what is confirmed by a checksum before what is not.
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# A web address names no person by itself, and documents are full of them; names and addresses need the extra.
+# A web address names no person by itself, and documents are full of them; names and addresses have no finder.
 BY_FORM: frozenset[Kind] = frozenset(KINDS) - {"url", "name", "address"}
 
 
@@ -54,6 +54,8 @@ EMAIL = re.compile(
     r"(?:@| ?[\[(](?:at|@)[\])] ?)(?:[\w-]+\.)+[^\W\d_]{2,24}(?![\w-])",
     re.IGNORECASE,
 )
+# Marks of Markdown and quotes that an address may begin with by its form, and seldom does.
+MARKS = "*_~`{|}'"
 CARD = re.compile(
     r"(?<![\w.,-])(?:\d{12,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})(?![\w-]|[.,]\d)"
 )
@@ -142,6 +144,12 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
             yield match.start(1), match.start(1) + len(value)
 
 
+def emails(text: str) -> Iterator[tuple[int, int]]:
+    """Yield e-mail addresses, without the marks of emphasis, code, tables and quotes before them."""
+    for match in EMAIL.finditer(text):
+        yield match.end() - len(match.group().lstrip(MARKS)), match.end()
+
+
 def ibans(text: str) -> Iterator[tuple[int, int]]:
     """Yield IBANs with a valid check, separators or not."""
     for match in IBAN.finditer(text):
@@ -221,7 +229,7 @@ COMPILED_IDS = tuple(compiled(rule) for rule in NATIONAL_IDS)
 FINDERS: dict[Kind, Finder] = {
     "secret": secrets,
     "credentials": whole(CREDENTIALS),
-    "email": whole(EMAIL),
+    "email": emails,
     "iban": ibans,
     "card": cards,
     "national_id": national_ids,

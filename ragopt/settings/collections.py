@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,7 +41,8 @@ class CollectionSettings(BaseModel):
         default="flag", description="what becomes of a claim that the passages do not carry"
     )
     personal_data: PersonalData = Field(
-        default="off", description="of documents before they are stored, and of answers: left, counted, or replaced"
+        default="off",
+        description="of documents before they are stored, of answers before their release: left, counted, or replaced",
     )
 
     keep_answers: bool = Field(
@@ -69,6 +71,9 @@ class CollectionSettings(BaseModel):
         default=(), description="only models that say they run in these `regions` are called; empty: every model is"
     )
 
+    instructions: str = Field(
+        default="", max_length=8_000, description="what every prompt says behind the rules, of the answers' form"
+    )
     examples: Examples = Field(
         default=(), description="a file of good answers that every prompt shows, as `ragopt export examples` writes it"
     )
@@ -94,8 +99,17 @@ def collection_settings(entries: Sequence[CollectionSettings], *, tenant: str, c
     return CollectionSettings.model_validate({**found, "name": collection, "tenant": tenant})
 
 
-def examples_of(entries: Sequence[CollectionSettings], *, tenant: str, collection: str) -> str:
-    """Return the examples that the prompts of a tenant's collection show, as text; "" for none."""
-    if not any(entry.examples for entry in entries):
-        return ""
-    return shown(collection_settings(entries, tenant=tenant, collection=collection).examples)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What every prompt of a collection says before the first breakpoint; "" for nothing."""
+
+    instructions: str = ""
+    examples: str = ""
+
+
+def told_of(entries: Sequence[CollectionSettings], *, tenant: str, collection: str) -> Told:
+    """Return what the prompts of a tenant's collection say."""
+    if not any(entry.examples or entry.instructions for entry in entries):
+        return Told()
+    policies = collection_settings(entries, tenant=tenant, collection=collection)
+    return Told(policies.instructions, shown(policies.examples))

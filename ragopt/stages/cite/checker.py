@@ -15,9 +15,10 @@ from ragopt.reading import AnswerReader, Piece
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, collection_settings
 from ragopt.settings.facts import FactSettings
-from ragopt.stages.cite.checking import Checking, Judge
+from ragopt.stages.cite.checking import Checking, Judge, Judged
 from ragopt.stages.cite.claims import Claim, claims_of
 from ragopt.stages.cite.harm import HarmScreen
+from ragopt.stages.cite.personal import PersonalScreen
 from ragopt.stages.cite.structured import JsonChecker
 from ragopt.telemetry import Trace
 
@@ -40,7 +41,10 @@ class CitationChecking:
         found = collection_settings(self.collections, tenant=tenant, collection=collection)
         facts = [fact for fact in self.facts if fact.covers(tenant=tenant, collection=collection)]
         harm = HarmScreen(self.harmful, found, trace)
-        checking = Checking(prepared, self.judge, found.unsupported, facts=facts, harm=harm, trace=trace)
+        personal = PersonalScreen(found.personal_data)
+        checking = Checking(
+            prepared, self.judge, found.unsupported, facts=facts, harm=harm, personal=personal, trace=trace
+        )
         return JsonChecker(checking) if prepared.question.answer_schema else CitationChecker(checking)
 
 
@@ -49,8 +53,8 @@ class CitationChecker:
 
     Where the policy is not to flag, a sentence with an unsupported claim is left out, and so are those beyond
     `max_sentences`, and those with harmful content where the policy withholds it; always what repeats the prompt, and
-    addresses that the sources lack. Offsets are into the text
-    that was released, so nothing that follows moves them.
+    addresses that the sources lack. Personal data is replaced where the policy says so, once the claims are judged.
+    Offsets are into the text that was released, so nothing that follows moves them.
     """
 
     def __init__(self, checking: Checking) -> None:
@@ -81,44 +85,54 @@ class CitationChecker:
         return rest, self._checking.cited(self._text)
 
     async def _released(self, pieces: Sequence[Piece]) -> str:
-        """Return what of the pieces is released, and keep it."""
-        before = len(self._text)
-        with self._checking.trace.stage("cite"):
+        """Return what of the pieces is released, and keep it with its claims and citations."""
+        before, checking = len(self._text), self._checking
+        with checking.trace.stage("cite"):
             for piece in pieces:
-                self._text += await self._checked(piece)
+                text = self._cleaned(piece)
+                judged = await self._judged(text, code=piece.code)
+                if judged is None:
+                    checking.personal.passed(text)
+                    continue
+                shown = checking.personal.released(text)
+                for item in judged if shown.text else ():
+                    self._last = checking.keep(item.moved(shown), offset=len(self._text))
+                self._text += shown.text
         return self._text[before:]
 
-    async def _checked(self, piece: Piece) -> str:
-        """Return a piece as it is released, "" if it is left out; keep its claims and citations."""
+    def _cleaned(self, piece: Piece) -> str:
+        """Return a piece with its markers in one form and without addresses that the sources lack."""
         checking = self._checking
         text = piece.text if piece.code else rewritten(piece.text, checking.passages)
-        text = checking.guard.cleaned(text, checking.passages, code=piece.code)
+        return checking.guard.cleaned(text, checking.passages, code=piece.code)
+
+    async def _judged(self, text: str, *, code: bool) -> list[Judged] | None:
+        """Return the judged claims of a piece that is released, [] for none; None for one that is left out."""
+        checking = self._checking
         if checking.guard.leaks(text):
             checking.dropped += 1
             self._last = None
-            return ""
+            return None
         limit = checking.prepared.question.max_sentences
-        counts = not piece.code and bool(words(text))
+        counts = not code and bool(words(text))
         if limit is not None and checking.sentences >= limit:
             checking.cut += counts
             # A marker behind the last sentence still belongs to it.
-            return "" if counts or piece.code else text
+            return None if counts or code else []
         if await checking.withholds(text):
             self._last = None
-            return ""
-        if piece.code or text.strip() == ABSTENTION:
+            return None
+        if code or text.strip() == ABSTENTION:
             checking.sentences += counts
-            return text
+            return []
         before = self._last and replace(self._last, span=self._relative(self._last))
         judged = await checking.judged(claims_of(text, before=before))
         if checking.is_left_out(judged):
             checking.dropped += 1
             self._last = None
-            return ""
+            return None
         checking.sentences += counts
-        for item in judged:
-            self._last = checking.keep(item, offset=len(self._text))
-        return text
+        return judged
 
     def _relative(self, claim: Claim) -> tuple[int, int]:
         """Return the span of an earlier claim in the offsets of the next piece."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ragopt.checks import CheckedClaim, Checks
 from ragopt.domain import Citation, Passage
+from ragopt.privacy.redaction import Redacted
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import Unsupported
 from ragopt.settings.facts import FactSettings
@@ -16,6 +17,7 @@ from ragopt.stages.cite.evidence import Units, units_of
 from ragopt.stages.cite.facts import contradicted
 from ragopt.stages.cite.harm import HarmScreen
 from ragopt.stages.cite.judging import Verdict
+from ragopt.stages.cite.personal import PersonalScreen
 from ragopt.stages.cite.released import ReleaseGuard
 from ragopt.telemetry import Trace
 
@@ -44,16 +46,21 @@ class Judged:
     verdict: Verdict
     cited: tuple[tuple[Passage, Verdict], ...]
 
+    def moved(self, shown: Redacted) -> Judged:
+        """Return it at its place in the sentence as that is released."""
+        return replace(self, claim=replace(self.claim, span=shown.moved(self.claim.span)))
+
 
 @dataclass(slots=True)
 class Checking:
-    """The checking of one answer. facts: what the operator knows of its collection. harm: screens its sentences."""
+    """The checking of one answer. facts: what the operator knows of its collection. harm, personal: its screens."""
 
     prepared: Prepared
     judge: Judge
     policy: Unsupported
     facts: Sequence[FactSettings]
     harm: HarmScreen
+    personal: PersonalScreen
     trace: Trace
     passages: dict[int, Passage] = field(init=False)
     guard: ReleaseGuard = field(init=False)
@@ -94,7 +101,7 @@ class Checking:
         start, end = (place + offset for place in item.claim.span)
         self.claims.append(CheckedClaim(start, end, item.claim.cited, item.verdict.support, item.verdict.score))
         for passage, verdict in item.cited:
-            self.citations.append(citation(passage, verdict, start=start, end=end))
+            self.citations.append(self.personal.cited(citation(passage, verdict, start=start, end=end), passage))
         return replace(item.claim, span=(start, end))
 
     def cited(self, text: str) -> Cited:
@@ -104,6 +111,8 @@ class Checking:
         self.trace.note(claims=len(self.claims), unsupported=unsupported, dropped=self.dropped, cut=self.cut)
         self.trace.note(links_removed=self.guard.removed, prompt_leaks=self.guard.leaked)
         self.trace.note(harmful_sentences=self.harm.found, withheld=self.harm.withheld)
+        if self.personal.policy != "off":
+            self.trace.note(personal_data=self.personal.counts.total())
         checks = Checks(
             policy=self.policy,
             judge=self.judge.tag,
@@ -113,6 +122,7 @@ class Checking:
             sentences=self.sentences,
             harmful=self.harm.found,
             withheld=self.harm.withheld,
+            personal_data=dict(sorted(self.personal.counts.items())),
         )
         return Cited(text, tuple(self.citations), claims=tuple(self.claims), checks=checks)
 

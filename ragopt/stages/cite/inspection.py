@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ragopt.pipeline import ABSTENTION
 from ragopt.ports import Cite
+from ragopt.privacy.redaction import redacted
 from ragopt.providers.deployment import Flaw
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, Unsupported, collection_settings
@@ -39,16 +40,22 @@ class Inspections:
         found = collection_settings(self.collections, tenant=question.tenant, collection=question.collection)
         if found.unsupported not in BEFORE_RELEASE and not question.answer_schema:
             return None
-        return AnswerInspection(self.cite, found.unsupported, question.answer_schema)
+        return AnswerInspection(
+            self.cite, found.unsupported, question.answer_schema, redacts=found.personal_data == "redact"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerInspection:
-    """Judges whole answers by a policy, and by a schema where there is one ("" for none)."""
+    """Judges whole answers by a policy, and by a schema where there is one ("" for none).
+
+    redacts: whether what it says of an answer goes without personal data; what it tells the model does not.
+    """
 
     cite: Cite
     policy: Unsupported
     schema: str
+    redacts: bool = False
 
     @property
     def corrects(self) -> bool:
@@ -70,10 +77,12 @@ class AnswerInspection:
         if text.strip().startswith(ABSTENTION):
             return None
         if self.schema and (wrong := mismatch(bare(text), self.schema)):
-            return Flaw(wrong, correction=NOT_THE_SCHEMA.format(wrong), unsupported=len(text), unusable=True)
+            told = mismatch(bare(text), self.schema, quotes=False) if self.redacts else None
+            correction = NOT_THE_SCHEMA.format(wrong)
+            return Flaw(told or wrong, correction=correction, unsupported=len(text), unusable=True)
         if self.policy not in BEFORE_RELEASE:
             return None
-        return unsupported_flaw(await checked(self.cite, text, prepared, trace=trace))
+        return unsupported_flaw(await checked(self.cite, text, prepared, trace=trace), redacts=self.redacts)
 
 
 async def checked(cite: Cite, text: str, prepared: Prepared, *, trace: Trace) -> Cited:
@@ -83,12 +92,16 @@ async def checked(cite: Cite, text: str, prepared: Prepared, *, trace: Trace) ->
     return (await checker.finish())[1]
 
 
-def unsupported_flaw(cited: Cited) -> Flaw | None:
-    """Return the flaw of an answer with unsupported claims, which names them; None where there are none."""
+def unsupported_flaw(cited: Cited, *, redacts: bool) -> Flaw | None:
+    """Return the flaw of an answer with unsupported claims, which names them; None where there are none.
+
+    redacts: whether the detail, which the route of the answer tells, goes without personal data.
+    """
     wrong = [claim for claim in cited.claims if claim.support == "unsupported"]
     if not wrong:
         return None
     named = [cited.text[claim.answer_start : claim.answer_end] for claim in wrong]
     listed = "\n".join(f"- {text}" for text in dict.fromkeys(named[:MAX_NAMED]))
-    detail = f"{len(wrong)} of {len(cited.claims)} claims are not supported: {named[0][:120]!r}"
+    told = redacted(named[0]).text if redacts else named[0]
+    detail = f"{len(wrong)} of {len(cited.claims)} claims are not supported: {told[:120]!r}"
     return Flaw(detail, correction=UNSUPPORTED.format(listed), unsupported=len(wrong))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from indexes.invisible import strip_hidden
 from ragopt.markers import rewritten
+from ragopt.privacy.recognisers import Finding
+from ragopt.privacy.redaction import Redacted
 from ragopt.reading import AnswerReader
 from ragopt.results import Cited
 from ragopt.stages.cite.checking import Checking
 from ragopt.stages.cite.claims import Claim, claims_of
-from ragopt.stages.cite.schema import bare, strings, unescaped
+from ragopt.stages.cite.schema import Scalar, bare, escaped, scalars, unescaped
 
 
 class JsonChecker:
@@ -41,15 +42,44 @@ class JsonChecker:
         """Return the text with the markers of its strings in one form; keep their claims and citations."""
         parts: list[str] = []
         end = length = 0
-        for start, stop in strings(text):
+        for scalar in scalars(text):
+            start, stop = scalar.span
             parts.append(text[end:start])
             length += start - end
-            body = await self._guarded(rewritten(text[start:stop], self._checking.passages))
-            await self._keep(body, offset=length)
+            if scalar.kind == "string":
+                body = await self._released(text[start:stop], label=scalar.label, offset=length)
+            else:
+                body = self._bare(text[start:stop], scalar)
             parts.append(body)
             length += len(body)
             end = stop
         return "".join([*parts, text[end:]])
+
+    async def _released(self, body: str, *, label: str, offset: int) -> str:
+        """Return a string's body as it is released; keep its claims and citations, judged as they were written."""
+        body = await self._guarded(rewritten(body, self._checking.passages))
+        plain = unescaped(body)
+        found = self._checking.personal.found(plain, label=label)
+        if found and self._checking.personal.policy == "redact":
+            # What stands for a character has one length then, whatever came before it.
+            body = escaped(plain)
+            found = [
+                Finding(item.kind, len(escaped(plain[: item.start])), len(escaped(plain[: item.end]))) for item in found
+            ]
+        shown = self._checking.personal.noted(body, found)
+        await self._keep(body, shown, offset=offset)
+        return shown.text
+
+    def _bare(self, written: str, scalar: Scalar) -> str:
+        """Return a key or a number as it is released; no placeholder fits a number, so 0 stands for personal data."""
+        plain = unescaped(written)
+        found = self._checking.personal.found(plain, label=scalar.label if scalar.kind == "number" else "")
+        if not found:
+            return written
+        shown = self._checking.personal.noted(plain, found)
+        if shown.text == plain:
+            return written
+        return "0" if scalar.kind == "number" else escaped(shown.text)
 
     async def _guarded(self, body: str) -> str:
         """Return a string's body without addresses that the sources lack; empty where it may not be released."""
@@ -62,15 +92,18 @@ class JsonChecker:
             if await self._checking.withholds(piece.text):
                 return ""
         cleaned = guard.cleaned(plain, self._checking.passages)
-        return body if cleaned == plain else json.dumps(cleaned, ensure_ascii=False)[1:-1]
+        return body if cleaned == plain else escaped(cleaned)
 
-    async def _keep(self, body: str, *, offset: int) -> None:
+    async def _keep(self, body: str, shown: Redacted, *, offset: int) -> None:
+        """Keep the claims and citations of a string; `shown`: as it is released, from `offset` on."""
         reader = AnswerReader()
         last: Claim | None = None
+        at = 0
         for piece in [*reader.feed(body), *reader.finish()]:
-            before = last and replace(last, span=(last.span[0] - offset, last.span[1] - offset))
+            before = last and replace(last, span=(last.span[0] - at, last.span[1] - at))
             claims = [replace(claim, text=unescaped(claim.text)) for claim in claims_of(piece.text, before=before)]
             for item in await self._checking.judged(claims):
-                last = self._checking.keep(item, offset=offset)
+                last = replace(item.claim, span=(item.claim.span[0] + at, item.claim.span[1] + at))
+                self._checking.keep(replace(item, claim=last).moved(shown), offset=offset)
             self._checking.sentences += bool(claims)
-            offset += len(piece.text)
+            at += len(piece.text)

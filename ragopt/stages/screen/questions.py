@@ -81,7 +81,7 @@ class QuestionScreen:
         """Return the error of a refused question; the trace and the audit are told."""
         trace.note(refused=reason)
         if self.refused is not None:
-            actor = Actor(question.key_id, question.tenant)
+            actor = Actor(question.key_id, question.tenant, question.acting_for)
             text = Text(question.text)
             self.refused(AuditEvent("refuse", actor, trace.request_id, question.collection, text=text, reason=reason))
         return QuestionRefused(said)

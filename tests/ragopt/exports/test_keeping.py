@@ -48,13 +48,22 @@ def test_what_not_everybody_may_read_is_not_kept(reader: Reader) -> None:
 
 def test_personal_data_is_replaced_before_anything_is_kept() -> None:
     """In the question, the passages and the answer; a quote that held some is left out."""
-    passage = replace(PASSAGE, text="Ask ann@example.org.", title="ann@example.org")
+    passage = replace(PASSAGE, text="Öl ist Öl. Ask ann@example.org.", title="ann@example.org")
     context = replace(CONTEXT, standalone_question="Who is ann@example.org?", passages=(passage,))
     cited = (CITATION, replace(CITATION, quote="Ask ann@example.org."), replace(CITATION, support="unsupported"))
     kept = kept_of(replace(ANSWER, context=context, text="ann@example.org [1].", citations=cited), QUESTION, at=1.0)
     assert (kept.question, kept.answer) == ("Who is [EMAIL]?", "[EMAIL] [1].")
-    assert (kept.passages[0].text, kept.passages[0].title) == ("Ask [EMAIL].", "[EMAIL]")
+    assert (kept.passages[0].text, kept.passages[0].title) == ("Öl ist Öl. Ask [EMAIL].", "[EMAIL]")
     assert [item.quote for item in kept.quotes] == ["Öl i"]
+
+
+def test_a_quote_that_was_redacted_for_its_answer_is_left_out() -> None:
+    """A placeholder that stands in the document itself may be quoted."""
+    shown = replace(CITATION, quote="Ask [EMAIL].")
+    for text, quotes in (("Ask ann@example.org.", []), ("Ask [EMAIL].", ["Ask [EMAIL]."])):
+        context = replace(CONTEXT, passages=(replace(PASSAGE, text=text),))
+        kept = kept_of(replace(ANSWER, context=context, citations=(shown,)), QUESTION, at=1.0)
+        assert [item.quote for item in kept.quotes] == quotes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ragopt.api.json_schemas import wrong_schema
-from ragopt.stages.cite.schema import bare, mismatch, strings
+from ragopt.stages.cite.schema import bare, mismatch, scalars
 
 SCHEMA = json.dumps(
     {
@@ -38,6 +38,14 @@ def test_a_mismatch_is_named(text: str, said: str | None) -> None:
     assert found == said if said is None else said in str(found)
 
 
+def test_a_mismatch_can_be_told_without_what_the_text_holds() -> None:
+    """Then it names the rules alone, each once."""
+    text = '{"ada@example.org": 1, "fee": "x", "days": 0}'
+    assert "ada@example.org" in str(mismatch(text, SCHEMA))
+    told = mismatch(text, SCHEMA, quotes=False)
+    assert told == "it breaks `additionalProperties`; it breaks `minimum`; it breaks `minLength`"
+
+
 def test_a_fence_around_json_is_no_part_of_it() -> None:
     """Some models cannot leave it out."""
     assert bare('\n```json\n{"a": 1}\n```\n') == bare('{"a": 1}') == '{"a": 1}'
@@ -46,7 +54,22 @@ def test_a_fence_around_json_is_no_part_of_it() -> None:
 def test_strings_are_found_and_keys_are_not() -> None:
     """Escaped quotation marks end no string."""
     text = '{"a [1]": "say \\"x\\" [1]", "b": ["y", 2]}'
-    assert [text[slice(*span)] for span in strings(text)] == ['say \\"x\\" [1]', "y"]
+    assert [text[slice(*item.span)] for item in scalars(text) if item.kind == "string"] == ['say \\"x\\" [1]', "y"]
+
+
+def test_what_stands_behind_a_key_has_its_label() -> None:
+    """Names of keys become words; the elements of a list have the label of the list, and a key its own."""
+    text = '{"phoneNumber": [12, "x"], "date_of_birth": "y: z", "c": {"d": -1.5e3}}'
+    assert [(item.kind, text[slice(*item.span)], item.label) for item in scalars(text)] == [
+        ("key", "phoneNumber", "phone Number: "),
+        ("number", "12", "phone Number: "),
+        ("string", "x", "phone Number: "),
+        ("key", "date_of_birth", "date of birth: "),
+        ("string", "y: z", "date of birth: "),
+        ("key", "c", "c: "),
+        ("key", "d", "d: "),
+        ("number", "-1.5e3", "d: "),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,11 @@ def test_a_policy_may_refuse(policy: CollectionSettings, said: str, reason: str)
     """The caller gets a typed error, trace and audit the reason; other questions pass."""
     told: list[AuditEvent] = []
     trace = Trace("r-1")
+    question = Question(ATTACK, "acme", key_id="k", acting_for=("user:ann",))
     with pytest.raises(QuestionRefused, match=said):
-        asyncio.run(screen(policy, told)(Question(ATTACK, "acme", key_id="k"), ATTACK, trace=trace))
+        asyncio.run(screen(policy, told)(question, ATTACK, trace=trace))
     (line,) = told
+    assert line.content()["acting_for"] == ("user:ann",)
     assert (line.act, line.actor.key_id, line.request_id, line.reason) == ("refuse", "k", "r-1", reason)
     assert trace.facts["refused"] == reason
     passed = asked(HARMLESS, questions="refuse", harm="refuse")[0]
