@@ -20,3 +20,8 @@ def instructions_of(question: Question) -> str:
     if question.answer_schema:
         asked.append(SCHEMA.format(question.answer_schema))
     return "\n".join(part for part in asked if part)
+
+
+def in_paragraphs(*texts: str) -> str:
+    """Return the texts that say something, a blank line between two."""
+    return "\n\n".join(text for text in texts if text)

@@ -32,6 +32,7 @@ from ragopt.errors import NotFound, QuestionTooLong, RagoptError, UnknownModel
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.assigning import Assignment, applied, assigned
 from ragopt.experiments.losses import losses_of
+from ragopt.form import in_paragraphs
 from ragopt.money.ledger import row_of
 from ragopt.state.conversations import NEW, UNKNOWN, Conversation
 from ragopt.telemetry import Trace
@@ -136,7 +137,7 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
         raise NotFound(UNKNOWN)
     reader = await shared.service.library.told_apart(caller.tenant, body.collection, caller.reader)
     question = question_of(body, caller, kept=kept, settings=settings)
-    question = replace(question, instructions=instructions, reader=reader)
+    question = replace(question, instructions=in_paragraphs(question.instructions, instructions), reader=reader)
     assignment = await assignment_of(shared, question, body.conversation_id)
     question = applied(question, assignment)
     if assignment is not None:

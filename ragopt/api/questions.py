@@ -8,7 +8,7 @@ from ragopt.api.schemas import AnswerRequest, ContextRequest
 from ragopt.config import Settings
 from ragopt.domain import QueryKnobs, Question, Turn
 from ragopt.pipeline import answer_id
-from ragopt.settings.collections import examples_of
+from ragopt.settings.collections import told_of
 from ragopt.state.conversations import Conversation
 from ragopt.state.key_records import ApiKey
 
@@ -30,6 +30,7 @@ def bare_question(body: ContextRequest, caller: ApiKey, *, settings: Settings) -
 
 def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, settings: Settings) -> Question:
     """Return the question as the pipeline takes it, for everybody of the key's tenant."""
+    told = told_of(settings.collections, tenant=caller.tenant, collection=body.collection)
     return replace(
         bare_question(body, caller, settings=settings),
         history=kept.turns or turns(body),
@@ -47,7 +48,8 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
         streamed=body.stream,
         max_sentences=body.max_sentences,
         answer_schema=body.response_format.schema_text() if body.response_format else "",
-        examples=examples_of(settings.collections, tenant=caller.tenant, collection=body.collection),
+        instructions=told.instructions,
+        examples=told.examples,
     )
 
 

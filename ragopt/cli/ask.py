@@ -23,7 +23,7 @@ from ragopt.errors import InvalidRequest, RagoptError
 from ragopt.events import Finished, TextReleased
 from ragopt.money.ledger import row_of
 from ragopt.pipeline import answer_id
-from ragopt.settings.collections import examples_of
+from ragopt.settings.collections import told_of
 from ragopt.state.data_dir import DataDirLock
 from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.telemetry import Trace
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidRequest("the question is empty")
     settings = load_settings(data_dir=arguments.data_dir)
     remote = service_at(arguments.url, settings) if arguments.url else service_of(settings)
+    told = told_of(settings.collections, tenant=DEFAULT_TENANT, collection=arguments.collection)
     asked = Question(
         arguments.question,
         DEFAULT_TENANT,
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         answer_id=answer_id(),
         key_id=LOCAL,
         streamed=not arguments.json,
-        examples=examples_of(settings.collections, tenant=DEFAULT_TENANT, collection=arguments.collection),
+        instructions=told.instructions,
+        examples=told.examples,
     )
     if remote is not None:
         whole = answer_remotely(remote, asked, quiet=arguments.json)

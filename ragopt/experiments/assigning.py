@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ragopt.domain import Question
+from ragopt.form import in_paragraphs
 from ragopt.settings.examples import shown
 from ragopt.settings.experiments import ExperimentSettings, VariantSettings
 
@@ -69,12 +70,11 @@ def applied(question: Question, assignment: Assignment | None) -> Question:
     if assignment is None:
         return question
     variant = assignment.variant
-    told = "\n\n".join(text for text in (question.instructions, variant.instructions) if text)
     return replace(
         question,
         knobs=replace(question.knobs, **variant.knobs()),  # type: ignore[arg-type]
         model=variant.model if variant.model and question.model == "auto" else question.model,
-        instructions=told,
+        instructions=in_paragraphs(question.instructions, variant.instructions),
         examples=question.examples if variant.examples is None else shown(variant.examples),
         variant=assignment.name,
     )

@@ -18,6 +18,7 @@ from ragopt.api.schemas import AnswerResponse, ContextResponse
 from ragopt.config import Settings
 from ragopt.domain import TECHNIQUES, Turn
 from ragopt.errors import BudgetSpent, BudgetUnreachable, ConversationUnavailable, IncompleteStream
+from ragopt.settings.collections import CollectionSettings
 from ragopt.settings.models import ModelSettings
 from ragopt.state.key_records import SCOPES
 from tests.ragopt.api.fakes import KEY, TEXT, FakeService, Served, api_key, events_of, eventually, served
@@ -155,6 +156,20 @@ def test_wrong_request_is_422(http: Served, wrong: dict[str, Any]) -> None:
     assert response.json()["code"] in ("invalid_request", "unknown_model")
     assert response.json()["detail"]
     assert http.service.pipeline.asked == []
+
+
+def test_a_collection_has_instructions_of_its_own() -> None:
+    """Every question of it carries them, before what the application says; other collections do not."""
+    entry = CollectionSettings(name="hr", instructions="Write for employees.")
+    with served(FakeService(settings=Settings(collections=(entry,)))) as http:
+        http.post("/answer", {**QUESTION, "collection": "hr"})
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+        http.post(
+            "/v1/chat/completions", {"messages": messages, "ragopt": {"collection": "hr"}, "model": "ragopt/auto"}
+        )
+        http.post("/answer", {**QUESTION, "collection": "other"})
+        told = [asked.instructions for asked in http.service.pipeline.asked]
+    assert told == ["Write for employees.", "Write for employees.\n\nBe brief.", ""]
 
 
 def test_a_history_of_ten_thousand_turns_is_refused(http: Served) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ragopt.settings.collections import CollectionSettings, examples_of
+from ragopt.settings.collections import CollectionSettings, Told, told_of
 from ragopt.settings.examples import MAX_EXAMPLES
 from ragopt.settings.experiments import VariantSettings
 
@@ -26,9 +26,9 @@ def test_a_file_becomes_the_examples_of_its_collection(tmp_path: Path) -> None:
     """The settings hold what the file held when they were read, for that collection alone."""
     entry = CollectionSettings.model_validate({"name": "support", "examples": written(tmp_path / "e", ROW)})
     (tmp_path / "e").unlink()
-    assert examples_of([entry], tenant="t", collection="support") == TEXT
-    assert examples_of([entry], tenant="t", collection="other") == ""
-    assert examples_of([], tenant="t", collection="support") == ""
+    assert told_of([entry], tenant="t", collection="support") == Told(examples=TEXT)
+    assert told_of([entry], tenant="t", collection="other") == Told()
+    assert told_of([], tenant="t", collection="support") == Told()
 
 
 def test_a_variant_may_show_none(tmp_path: Path) -> None:
