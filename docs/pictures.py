@@ -1,7 +1,7 @@
 """Take the pictures of the web page in docs/pictures: `python -m docs.pictures`, with Chromium on PATH.
 
 A real service answers about this documentation. Its models are the provider stub, which is told what to say, so
-citations, tokens and times are real; the month of spend is made up.
+citations, tokens and times are real. The month of spend is made up: its tokens, not its prices and not its arithmetic.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from eval.stub import Step, StubServer, serve_in_thread
 from ragopt.config import load_settings
-from ragopt.domain import TECHNIQUES, Savings, Tier, Usage
+from ragopt.domain import Tier, Usage
 from ragopt.money.ledger import AnswerRow, LedgerRow, Payer
+from ragopt.money.prices import Priced, Prices
+from ragopt.money.savings import Compared, savings_of
 from ragopt.wiring.books import opened_books
 from tests.e2e.browser import Page, browser_page
 from tests.e2e.service import Running, running
 
 FOLDER = Path(__file__).parent / "pictures"
-DESK, PHONE = (1280, 800, 1.0), (390, 800, 1.5)
+DESK, TALL, PHONE = (1280, 800, 1.0), (1280, 960, 1.0), (390, 800, 1.5)
 MOST_BYTES = 200_000
 # For each question: what the model is to say, and the words of the passage that each sentence cites.
 ANSWERS = {
@@ -61,14 +62,22 @@ base_url = "{url}"
 tier = "complex"
 
 [targets]
-cost_per_answer_usd = 0.0004
+cost_per_answer_usd = 0.001
 latency_p95_ms = 1500
 supported_share = 0.95
 saved_share = 0.8
 """
+MODELS = {"small": Priced("openai", "gpt-4o-mini"), "large": Priced("openai", "gpt-4o")}
+HARD: tuple[str, Tier] = ("large", "complex")
+EASY: tuple[str, Tier] = ("small", "simple")
 DAYS, A_DAY = 30, 40
-# What an answer of the made-up month saved, as shares of what the baseline would have cost.
-SAVED = {"context": "0.62", "history": "0.05", "routing": "0.16", "response_cache": "0.06", "prompt_cache": "0.02"}
+# How many days ago half of the questions were hard, so that there is an alarm to see.
+HARD_DAY = 4
+# The share of answers that come from the cache.
+CACHED = 0.08
+# Who asked, and for what; what stands there twice is twice as frequent.
+TEAMS = ("support", "support", "sales")
+FEATURES = ("chat", "chat", "chat", "search", "search", "reports")
 
 
 def main() -> None:
@@ -85,36 +94,56 @@ def main() -> None:
 
 
 async def spend(data_dir: Path) -> None:
-    """Write a month of answers into the ledger: more on weekdays, a little cheaper every week."""
+    """Write a month of answers into the ledger: more on weekdays, more of them by the small model every week."""
     rng = random.Random(1)  # noqa: S311 - a picture
+    prices = Prices()
     async with opened_books(load_settings(data_dir=data_dir)) as books:
         for back in range(DAYS):
             at = time.time() - back * 86_400
-            busy = 0.4 if time.gmtime(at).tm_wday > 4 else 1.0
+            busy = 0.4 if time.gmtime(at).tm_wday > 4 and back != HARD_DAY else 1.0
+            hard = 0.5 if back == HARD_DAY else 0.06 + 0.004 * back
             for n in range(round(A_DAY * busy * rng.uniform(0.8, 1.2))):
-                call, answer = made_up(f"{back}-{n}", at, rng)
-                books.ledger.append(call)
+                call, answer = made_up(Asked(f"{back}-{n}", at, is_hard=rng.random() < hard), rng, prices)
+                if call is not None:
+                    books.ledger.append(call)
                 books.ledger.answered(answer)
             await books.outbox.flush(within_s=30)
 
 
-def made_up(name: str, at: float, rng: random.Random) -> tuple[LedgerRow, AnswerRow]:
-    """Return a call and the answer it made."""
-    strong = rng.random() < 0.12
-    model, tier = ("large", cast("Tier", "complex")) if strong else ("small", cast("Tier", "simple"))
-    cost = Decimal(rng.randrange(1_500, 2_900) if strong else rng.randrange(110, 240)) / 1_000_000
-    payer = Payer("default", "k", {"team": rng.choice(("support", "support", "sales")), "feature": "chat"}, "default")
-    usage = Usage(input_tokens=900, output_tokens=120, cost_usd=cost)
-    call = LedgerRow(
-        id=name, answer_id=name, at=at, payer=payer, deployment=model, provider="openai", model=model, tier=tier,
-        usage=usage, price_version="", batch=False, outcome="ok", streamed=True,
+@dataclass(frozen=True)
+class Asked:
+    """A question of the made-up month. at: Unix seconds."""
+
+    name: str
+    at: float
+    is_hard: bool
+
+
+def made_up(asked: Asked, rng: random.Random, prices: Prices) -> tuple[LedgerRow | None, AnswerRow]:
+    """Return an answer and the call that made it, None for one from the cache: made-up tokens at real prices."""
+    model, tier = HARD if asked.is_hard else EASY
+    ours = MODELS[model]
+    labels = {"team": rng.choice(TEAMS), "feature": rng.choice(FEATURES)}
+    payer = Payer("default", "k", labels, "default")
+    batch = labels["feature"] == "reports"
+    context, history, spoken = rng.randrange(600, 1_000), rng.choice((0, 0, 120, 200)), rng.randrange(60, 180)
+    sent = 180 + context + history
+    tokens = Usage(input_tokens=sent, output_tokens=spoken)
+    usage = replace(tokens, cost_usd=prices.cost(ours, tokens, batch=batch))
+    compared = Compared(
+        baseline=MODELS["large"], ours=ours, baseline_context=rng.randrange(3_400, 4_000), context=context,
+        whole_history=3 * history, history=history, sent=sent, usage=usage, spent_usd=usage.cost_usd, batch=batch,
     )  # fmt: skip
-    baseline = Decimal("0.0112")
-    parts = {technique: baseline * Decimal(SAVED.get(technique, "0")) for technique in TECHNIQUES}
-    latency_ms = math.exp(rng.gauss(6.5, 0.45))
+    saved = savings_of(compared, prices)
     answer = AnswerRow(
-        name, at, payer, model, Savings(baseline, parts), claims=2, supported=1 + (rng.random() < 0.86),
-        latency_ms=latency_ms,
+        asked.name, asked.at, payer, model, saved, claims=2, supported=1 + (rng.random() < 0.86),
+        latency_ms=None if batch else math.exp(rng.gauss(6.5, 0.4)),
+    )  # fmt: skip
+    if saved is not None and not batch and rng.random() < CACHED:
+        return None, replace(answer, savings=saved.of_hit())
+    call = LedgerRow(
+        id=asked.name, answer_id=asked.name, at=asked.at, payer=payer, deployment=model, provider=ours.provider,
+        model=ours.model, tier=tier, usage=usage, price_version=prices.version(ours), batch=batch, outcome="ok",
     )  # fmt: skip
     return call, answer
 
@@ -157,9 +186,13 @@ def take(page: Page, service: Running) -> None:
     page.evaluate("document.getElementById('source').close(); location.hash = '#/documents'; true")
     page.wait_for("document.querySelectorAll('#stored tr').length > 3")
     picture(page, "documents")
+    shape(page, TALL, "light")
     page.evaluate("location.hash = '#/spend'; true")
     page.wait_for("document.querySelector('.tiles') !== null")
     picture(page, "spend")
+    shape(page, DESK, "light")
+    page.evaluate("document.querySelector('#spend .bars').closest('section').scrollIntoView(); scrollBy(0, -24); true")
+    picture(page, "spend-by")
 
 
 def shape(page: Page, size: tuple[int, int, float], scheme: str) -> None:

@@ -17,6 +17,10 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 TIMEOUT_S = 30.0
+# The keys that write nothing, and Enter, which also presses what has the focus: Windows' code, and the text.
+KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "ArrowDown": (40, "")}
+SHIFT = 8
+FOCUSED = "document.activeElement.outerHTML.slice(0, 120)"
 
 
 @dataclass
@@ -56,6 +60,21 @@ class Page:
                 f"never true: {script}; the page shows: {self.evaluate('document.body.innerText')}"
             )
             time.sleep(0.05)
+
+    def press(self, key: str, *, modifiers: int = 0) -> None:
+        """Press and release a key of `KEYS`, or one that writes this character."""
+        code, text = KEYS.get(key, (0, key))
+        named = {"key": key, "code": key if key in KEYS else "", "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **named)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def press_until(self, script: str, key: str, *, modifiers: int = 0, most: int = 40) -> None:
+        """Press a key as often as it takes for a JavaScript expression to be true."""
+        for _ in range(most):
+            if self.evaluate(script):
+                return
+            self.press(key, modifiers=modifiers)
+        raise AssertionError(f"{key} does not lead to {script}, but to {self.evaluate(FOCUSED)}")
 
     def open(self, url: str) -> None:
         """Load a page."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from indexes.records import Document
+from ragopt.config import Settings
+from ragopt.settings.money import TargetSettings
 from ragopt.state.ledger import DaySums
-from tests.e2e.browser import CHROMIUM, Page, browser_page
+from tests.e2e.browser import CHROMIUM, SHIFT, Page, browser_page
 from tests.house.source import ROOT
-from tests.ragopt.api.fakes import KEY, Served, served
+from tests.ragopt.api.fakes import KEY, TEXT, FakeService, Served, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH")]
 
@@ -21,12 +25,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="
 AXE = ROOT / ".venv" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 ASK = "question.value = 'Is the sky blue?'; form.requestSubmit(); true"
 ANSWERED = "document.querySelectorAll('.turn .mark').length === 2"
+TARGETS = TargetSettings(cost_per_answer_usd=Decimal("0.04"), saved_share=0.5, supported_share=0.9)
+# What a day spent and saved in nano-USD; twice that of the days before is drift, and over the target.
+CALM, BUSY = (5 * 10**8, 15 * 10**8), (10**9, 3 * 10**9)
 
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[Served]:
-    """Yield a served stand-in service."""
-    with served() as running:
+    """Yield a served stand-in service that has targets."""
+    with served(FakeService(settings=Settings(queue_wait_s=0.05, drain_s=5, targets=TARGETS))) as running:
         yield running
 
 
@@ -44,6 +51,44 @@ def opened(browser: Page, http: Served, view: str = "chat") -> None:
     browser.open(f"{http.url}/#key={KEY}")
     browser.wait_for(f"location.href.split('#')[0] === '{http.url}/' && document.querySelector('.welcome') !== null")
     browser.evaluate(f"location.hash = '#/{view}'; true")
+
+
+def choose(browser: Page, **texts: str) -> None:
+    """Choose text files in the documents view, as its dialog does; a name's `_` stands for its dot."""
+    named = {name.replace("_", "."): text for name, text in texts.items()}
+    browser.wait_for("document.getElementById('drop') !== null")
+    browser.evaluate(
+        f"""(() => {{
+            const files = new DataTransfer();
+            for (const [name, text] of Object.entries({json.dumps(named)})) files.items.add(new File([text], name));
+            document.getElementById("files").files = files.files;
+            document.getElementById("files").dispatchEvent(new Event("change"));
+            return true;
+        }})()"""
+    )
+
+
+def spent(http: Served, *days: tuple[int, int]) -> None:
+    """Write what days spent and saved into the ledger, today last; the small model spent a fifth of it."""
+    today = datetime.now(UTC).date()
+    for back, money in enumerate(reversed(days)):
+        whole, small, large = (sums(*(amount * fifths // 5 for amount in money)) for fifths in (5, 1, 4))
+        parts = {"context": {"saved": money[1] * 2}, "retries": {"saved": -money[1]}}
+        by_name = {
+            "total": {"": {**whole, "claims": 40, "supported": 30}},
+            "model": {"small": small, "large": large},
+            "team": {"support": large, "sales": small},
+            "feature": {"chat": whole, "trial": {**small, "saved": -small["saved"]}},
+            "user": {"ann": small, "": large},
+            "technique": parts,
+        }
+        day = today - timedelta(days=back)
+        http.service.accounts.ledger.read["acme", day] = DaySums(day, by_name)
+
+
+def sums(spent: int, saved: int) -> dict[str, int]:
+    """Return the measures of one name on one day; money in nano-USD."""
+    return {"answers": 20, "calls": 30, "spent": spent, "baseline": spent + saved, "saved": saved}
 
 
 def test_answer_is_seen_arriving_and_its_citation_opens_the_source(http: Served, browser: Page) -> None:
@@ -95,19 +140,12 @@ def test_second_question_goes_into_the_same_conversation(http: Served, browser: 
 
 
 def test_upload_is_followed_until_it_is_done(http: Served, browser: Page) -> None:
-    """A chosen file goes in, its progress is shown, and the list has it; deleting takes it out again."""
+    """A chosen file goes in and the list has it, one that cannot be read says why; deleting takes it out again."""
     opened(browser, http, "documents")
-    browser.wait_for("document.getElementById('drop') !== null")
-    browser.evaluate(
-        """(() => {
-            const files = new DataTransfer();
-            files.items.add(new File(["Cats purr."], "cats.txt", { type: "text/plain" }));
-            document.getElementById("files").files = files.files;
-            document.getElementById("files").dispatchEvent(new Event("change"));
-            return true;
-        })()"""
-    )
+    choose(browser, cats_txt="Cats purr.", blank_txt=" ")
     browser.wait_for("document.querySelector('#uploads li')?.textContent.includes('1 created')")
+    assert "1 failed" in browser.evaluate("document.getElementById('uploads').textContent")
+    assert "blank.txt: the text holds nothing" in browser.evaluate("document.getElementById('uploads').textContent")
     browser.wait_for("document.getElementById('stored').textContent.includes('cats.txt')")
     assert [key[2] for key in http.service.library.stored] == ["cats.txt"]
     browser.evaluate("window.confirm = () => true; document.querySelector('#stored button').click(); true")
@@ -118,16 +156,8 @@ def test_readers_of_an_upload_are_stored_and_shown(http: Served, browser: Page) 
     """What is typed as readers becomes the access list, and the list names it; others are everybody's."""
     opened(browser, http, "documents")
     browser.wait_for("document.getElementById('drop') !== null")
-    browser.evaluate(
-        """(() => {
-            document.getElementById("readers").value = "group:hr, user:ann";
-            const files = new DataTransfer();
-            files.items.add(new File(["Salaries are secret."], "pay.txt", { type: "text/plain" }));
-            document.getElementById("files").files = files.files;
-            document.getElementById("files").dispatchEvent(new Event("change"));
-            return true;
-        })()"""
-    )
+    browser.evaluate("document.getElementById('readers').value = 'group:hr, user:ann'; true")
+    choose(browser, pay_txt="Salaries are secret.")
     browser.wait_for("document.getElementById('stored').textContent.includes('group:hr, user:ann')")
     assert browser.evaluate("document.querySelector('#stored thead').textContent").startswith("DocumentReaders")
 
@@ -135,15 +165,46 @@ def test_readers_of_an_upload_are_stored_and_shown(http: Served, browser: Page) 
 def test_spend_is_shown_by_day_and_technique(http: Served, browser: Page) -> None:
     """The tiles, the days and the tables hold what /stats says."""
     opened(browser, http)
-    today = datetime.now(UTC).date()
-    sums = {"answers": 2, "calls": 3, "spent": 5 * 10**8, "baseline": 2 * 10**9, "saved": 15 * 10**8}
-    by_name = {"total": {"": sums}, "model": {"small": sums}, "technique": {"context": {"saved": 15 * 10**8}}}
-    http.service.accounts.ledger.read["acme", today] = DaySums(today, by_name)
+    spent(http, CALM)
     browser.evaluate("location.hash = '#/spend'; true")
     browser.wait_for("document.querySelector('.tiles') !== null")
     shown = browser.evaluate("spend.textContent")
     assert all(said in shown for said in ("$0.50", "$1.50", "75 % of the baseline", "small"))
     assert browser.evaluate("document.querySelectorAll('.days g').length") == 30
+
+
+def test_models_teams_and_features_have_bars(http: Served, browser: Page) -> None:
+    """Each row shows spent and saved on the scale of its table's largest row; its numbers stand there as text."""
+    opened(browser, http)
+    spent(http, CALM)
+    browser.evaluate("location.hash = '#/spend'; true")
+    browser.wait_for("document.querySelector('.tiles') !== null")
+    tables = json.loads(browser.evaluate(BARS))
+    assert list(tables) == ["By model", "By team", "By feature", "By user"]
+    assert tables["By model"] == {
+        "large": [["spent", 25], ["saved", 75], "20", "30", "$0.40", "$1.20"],
+        "small": [["spent", 6], ["saved", 19], "20", "30", "$0.10", "$0.30"],
+    }
+    assert tables["By feature"] == {
+        "chat": [["spent", 25], ["saved", 75], "20", "30", "$0.50", "$1.50"],
+        "trial": [["spent", 5], "20", "30", "$0.10", "−$0.30"],
+    }
+    assert list(tables["By user"]) == ["others", "ann"]
+    assert browser.evaluate("document.querySelectorAll('.split svg:not([aria-hidden=true])').length") == 0
+
+
+# Of each table the rows by name: kind and share in percent of each part that is drawn, then the cells.
+BARS = """JSON.stringify(Object.fromEntries([...document.querySelectorAll("#spend .scroll")].map((table) => [
+    table.getAttribute("aria-label"),
+    Object.fromEntries([...table.querySelectorAll("tbody tr")].map((row) => {
+        const all = row.querySelector("svg").getBoundingClientRect().width;
+        // A quarter of a percent of the width is the gap behind a part.
+        const share = (part) => Math.round((100 * part.getBoundingClientRect().width) / all + 0.25);
+        const parts = [...row.querySelectorAll("rect")].map((part) => [part.getAttribute("class"), share(part)]);
+        const cells = [...row.querySelectorAll("td")].map((cell) => cell.textContent);
+        return [row.querySelector("th").textContent, [...parts, ...cells]];
+    })),
+])))"""
 
 
 def test_key_leaves_the_address_and_survives_a_reload(http: Served, browser: Page) -> None:
@@ -170,35 +231,116 @@ def test_wrong_key_is_asked_for_again(http: Served, browser: Page) -> None:
     browser.wait_for(ANSWERED)
 
 
+def fill_chat(http: Served, browser: Page) -> None:
+    """Show an answer with its citations."""
+    opened(browser, http)
+    browser.evaluate(ASK)
+    browser.wait_for(ANSWERED)
+
+
+def fill_source(http: Served, browser: Page) -> None:
+    """Show the document of a citation over the answer."""
+    fill_chat(http, browser)
+    http.service.library.stored["acme", "default", "document-1"] = Document("document-1", TEXT, "Sky")
+    browser.evaluate("document.querySelector('.mark').click(); true")
+    browser.wait_for("document.getElementById('source').open && document.querySelector('#source-text mark') !== null")
+
+
+def fill_key(http: Served, browser: Page) -> None:
+    """Show the dialog for a key."""
+    opened(browser, http)
+    browser.evaluate("document.getElementById('key-button').click(); true")
+    browser.wait_for("document.getElementById('key-dialog').open")
+
+
+def fill_documents(http: Served, browser: Page) -> None:
+    """Show open, restricted and quarantined documents, and an upload of which one file failed."""
+    opened(browser, http)
+    for document in (
+        Document("sky", TEXT, "Sky"),
+        Document("pay", TEXT, access=("group:hr",)),
+        Document("bad", TEXT, quarantined=True),
+    ):
+        http.service.library.stored["acme", "default", document.id] = document
+    browser.evaluate("location.hash = '#/documents'; true")
+    choose(browser, cats_txt="Cats purr.", blank_txt=" ")
+    browser.wait_for("document.querySelector('#uploads li')?.textContent.includes('1 failed')")
+    browser.wait_for("document.querySelectorAll('#stored tbody tr').length === 4")
+
+
+def fill_spend(http: Served, browser: Page) -> None:
+    """Show a month with alarms, missed targets and every table, all of it unfolded."""
+    opened(browser, http)
+    spent(http, *[CALM] * 3, *[BUSY] * 3)
+    browser.evaluate("location.hash = '#/spend'; true")
+    browser.wait_for("document.querySelectorAll('#spend .alarms li').length > 3")
+    browser.wait_for("document.querySelectorAll('#spend .split').length === 4")
+    browser.evaluate("for (const part of document.querySelectorAll('#spend details')) part.open = true; true")
+
+
+FILLS: tuple[Callable[[Served, Page], None], ...] = (fill_chat, fill_source, fill_key, fill_documents, fill_spend)
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason=f"there is no axe-core at {AXE.relative_to(ROOT)}")
-def test_axe_finds_nothing_serious(http: Served, browser: Page) -> None:
-    """Every view, light and dark, passes axe's rules for impact serious and critical."""
-    script = AXE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.__name__)
+def test_axe_finds_nothing(http: Served, browser: Page, fill: Callable[[Served, Page], None]) -> None:
+    """Every view and dialog with something in it, light and dark, passes axe's rules."""
+    fill(http, browser)
+    browser.call("Runtime.evaluate", expression=AXE.read_text(encoding="utf-8"))
     found: list[object] = []
     for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.call("Emulation.setEmulatedMedia", features=features)
-        for view in ("chat", "documents", "spend"):
-            opened(browser, http, view)
-            if view == "chat":
-                browser.evaluate(ASK)
-                browser.wait_for(ANSWERED)
-            browser.call("Runtime.evaluate", expression=script)
-            found += json.loads(browser.evaluate(AXE_RUN))
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        found += json.loads(browser.evaluate(AXE_RUN))
     browser.call("Emulation.setEmulatedMedia", features=[])
     assert found == []
 
 
 AXE_RUN = """axe.run().then((result) => JSON.stringify(result.violations
-    .filter((one) => ["serious", "critical"].includes(one.impact))
-    .map((one) => [one.id, one.nodes[0].html.slice(0, 120)])))"""
+    .map((one) => [one.id, one.impact, one.nodes[0].html.slice(0, 120)])))"""
+
+
+def test_keyboard_alone_asks_and_opens_a_source(http: Served, browser: Page) -> None:
+    """Keys ask, reach a citation and open it; Escape closes its source and gives the focus back to it."""
+    opened(browser, http)
+    http.service.library.stored["acme", "default", "document-1"] = Document("document-1", TEXT, "Sky")
+    browser.wait_for("document.activeElement.id === 'question'")
+    for key in "Why is it blue?":
+        browser.press(key)
+    browser.press("Enter")
+    browser.wait_for(ANSWERED)
+    assert http.service.pipeline.asked[0].text == "Why is it blue?"
+    browser.press_until("document.activeElement.matches('.mark.supported')", "Tab", modifiers=SHIFT)
+    browser.press("Enter")
+    browser.wait_for("document.getElementById('source').open")
+    browser.press_until("document.activeElement.id === 'source-text'", "Tab")
+    browser.press("Escape")
+    browser.wait_for("!document.getElementById('source').open")
+    assert browser.evaluate("document.activeElement.matches('.mark.supported')")
+
+
+def test_keyboard_keeps_its_place_on_the_other_views(http: Served, browser: Page) -> None:
+    """The skip link goes to the content of the view that is shown; another range or a deletion loses no focus."""
+    fill_documents(http, browser)
+    browser.press_until("document.activeElement.matches('.skip')", "Tab", modifiers=SHIFT)
+    browser.press("Enter")
+    browser.wait_for("document.activeElement.id === 'main'")
+    assert not browser.evaluate("document.getElementById('documents').hidden")
+    browser.evaluate("window.confirm = () => true; true")
+    browser.press_until("document.activeElement.ariaLabel === 'Delete cats.txt'", "Tab")
+    browser.press("Enter")
+    browser.wait_for("document.querySelectorAll('#stored tbody tr').length === 3")
+    browser.wait_for("document.activeElement.ariaLabel === 'Stored documents'")
+    fill_spend(http, browser)
+    browser.press_until("document.activeElement.id === 'days'", "Tab")
+    browser.press("ArrowDown")
+    browser.wait_for("document.querySelectorAll('.days g').length === 90")
+    assert browser.evaluate("document.activeElement.id === 'days'")
 
 
 def test_page_fits_a_phone(http: Served, browser: Page) -> None:
     """On a narrow screen nothing has to be scrolled sideways."""
     browser.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
-    for view in ("chat", "documents", "spend"):
-        opened(browser, http, view)
-        browser.wait_for(f"!document.getElementById('{view}').hidden")
-        assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for fill in FILLS:
+        fill(http, browser)
+        assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), fill.__name__
     browser.call("Emulation.clearDeviceMetricsOverride")

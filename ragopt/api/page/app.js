@@ -31,6 +31,11 @@ async function show() {
 window.addEventListener("hashchange", show);
 window.addEventListener("unauthorized", askForKey);
 at("key-button").addEventListener("click", askForKey);
+// Its fragment would be taken for a view's.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  at("main").focus();
+});
 at("collection").addEventListener("change", show);
 at("key-form").addEventListener("submit", () => {
   keepKey(at("key").value.trim());

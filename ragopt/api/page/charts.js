@@ -2,23 +2,28 @@
 
 import { drawn, element } from "./dom.js";
 
-// A bar of parts: [{name, value, kind}]; `kind` is the colour's class.
-export function stackedBar(parts, show) {
-  const shown = parts.filter((part) => part.value > 0);
-  const total = shown.reduce((sum, part) => sum + part.value, 0) || 1;
-  const bar = drawn("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: "stack", "aria-hidden": "true" });
+// Parts one behind another: [{value, kind}]; `kind` is the colour's class, `most` what the whole width stands for.
+export function partsBar(parts, most, name) {
+  const bar = drawn("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: name, "aria-hidden": "true" });
   let from = 0;
-  for (const part of shown) {
-    const width = (100 * part.value) / total;
-    bar.append(drawn("rect", { x: from, y: 0, width: Math.max(0, width - 0.25), height: 8, class: part.kind }));
+  for (const part of parts.filter((one) => one.value > 0)) {
+    const width = (100 * part.value) / (most || 1);
+    bar.append(drawn("rect", { x: from, y: 0, width: Math.max(width - 0.25, 0.4), height: 8, class: part.kind }));
     from += width;
   }
-  const legend = element("ul", { class: "legend" }, ...shown.map((part) => element("li", {},
-    element("span", { class: `swatch ${part.kind}`, "aria-hidden": "true" }), `${part.name} `, element("b", {}, show(part.value)))));
-  return element("div", {}, bar, legend);
+  return bar;
 }
 
-// Rows of a name, a bar and a number; what is below zero goes to the left in another colour.
+// A bar of parts that are a whole: [{name, value, kind}].
+export function stackedBar(parts, show) {
+  const shown = parts.filter((part) => part.value > 0);
+  const total = shown.reduce((sum, part) => sum + part.value, 0);
+  const legend = element("ul", { class: "legend" }, ...shown.map((part) => element("li", {},
+    element("span", { class: `swatch ${part.kind}`, "aria-hidden": "true" }), `${part.name} `, element("b", {}, show(part.value)))));
+  return element("div", {}, partsBar(shown, total, "stack"), legend);
+}
+
+// Rows of a name, a bar and a number; what is below zero has another colour.
 export function signedBars(rows, show) {
   const most = Math.max(...rows.map((row) => Math.abs(row.value)), 1e-12);
   return element("table", { class: "bars" }, element("tbody", {}, ...rows.map((row) => {

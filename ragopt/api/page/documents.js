@@ -76,6 +76,8 @@ async function change(document, what, method) {
   try {
     await call(address(`/documents/${encodeURIComponent(document.id)}${what}`, { collection: collection() }), { method });
     await list();
+    // The button that had the focus is gone.
+    if (window.document.activeElement === window.document.body) at("stored").parentElement.focus();
   } catch (error) {
     say(error.message, true);
   }
@@ -97,8 +99,10 @@ async function upload(files) {
     const job = await read("/ingest", { method: "POST", body });
     const done = await followed(job, bar, state);
     bar.value = 1;
-    state.textContent = told(done);
-    state.className = done.documents.some((item) => item.status === "failed") ? "error" : "";
+    // The job holds what could be read; only the first answer names the rest.
+    const documents = [...job.documents, ...done.documents];
+    state.textContent = told(documents);
+    state.className = documents.some((item) => item.status === "failed") ? "error" : "";
   } catch (error) {
     bar.remove();
     state.textContent = error.message;
@@ -118,9 +122,9 @@ async function followed(job, bar, state) {
   return job;
 }
 
-function told(job) {
+function told(documents) {
   const count = {};
-  for (const item of job.documents) count[item.status] = (count[item.status] ?? 0) + 1;
-  const failed = job.documents.filter((item) => item.error).map((item) => `${item.id}: ${item.error.detail}`);
+  for (const item of documents) count[item.status] = (count[item.status] ?? 0) + 1;
+  const failed = documents.filter((item) => item.error).map((item) => `${item.id}: ${item.error.detail}`);
   return [Object.entries(count).map(([status, n]) => `${n} ${status}`).join(", "), ...failed].join("; ");
 }

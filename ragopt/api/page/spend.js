@@ -2,7 +2,7 @@
 
 import { at, dollars, element, filled, say, whole } from "./dom.js";
 import { address, read } from "./service.js";
-import { dayColumns, signedBars } from "./charts.js";
+import { dayColumns, partsBar, signedBars } from "./charts.js";
 
 const view = at("spend");
 const DIMENSIONS = { by_model: "Model", by_team: "Team", by_feature: "Feature", by_user: "User" };
@@ -26,9 +26,16 @@ function render(stats) {
 }
 
 function range() {
-  const choice = element("select", { id: "days", onchange: (event) => { days = Number(event.target.value); showSpend(); } },
+  const choice = element("select", { id: "days", onchange: (event) => another(Number(event.target.value)) },
     ...[7, 30, 90, 365].map((n) => element("option", { value: n, selected: n === days }, `last ${n} days`)));
   return element("p", {}, element("label", { class: "inline", for: "days" }, "Range "), choice);
+}
+
+// The field is drawn anew with the rest, and would lose the focus.
+async function another(count) {
+  days = count;
+  await showSpend();
+  if (document.activeElement === document.body) at("days")?.focus();
 }
 
 function tiles(total) {
@@ -61,7 +68,7 @@ function targets(gaps) {
       (value) => element("td", {}, typeof value === "number" ? String(Number(value.toPrecision(4))) : value ?? "–")),
     element("td", { class: gap.met === false ? "warning" : "muted" }, verdict[gap.met])));
   return element("section", {}, element("h2", {}, "Targets"),
-    element("table", {}, heads("Target", "Aim", "Reached", "Gap", ""), element("tbody", {}, ...rows)));
+    element("table", {}, heads("Target", "Aim", "Reached", "Gap", "Verdict"), element("tbody", {}, ...rows)));
 }
 
 function byDay(rows) {
@@ -75,7 +82,11 @@ function byDay(rows) {
 }
 
 function key() {
-  return element("ul", { class: "legend" }, ...["spent", "saved"].map((kind) => element("li", {}, element("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), kind)));
+  return element("ul", { class: "legend" }, ...["spent", "saved"].map((kind) => element("li", {}, swatch(kind), kind)));
+}
+
+function swatch(kind) {
+  return element("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
 }
 
 function byTechnique(parts) {
@@ -83,16 +94,26 @@ function byTechnique(parts) {
   return element("section", {}, element("h2", {}, "Saved by technique"), signedBars(rows, dollars));
 }
 
+// The bars of one table share a scale. The heads of the money columns are their legend.
 function dimension(name, rows) {
   const entries = Object.entries(rows).sort(([, one], [, other]) => Number(other.spent_usd) - Number(one.spent_usd));
   if (!entries.length) return null;
-  const body = entries.map(([label, sums]) => element("tr", {}, element("th", { scope: "row" }, label || "none"),
-    element("td", {}, whole(sums.answers)), element("td", {}, whole(sums.calls)), element("td", {}, dollars(sums.spent_usd)), element("td", {}, dollars(sums.saved_usd))));
+  const most = Math.max(...entries.map(([, sums]) => Number(sums.spent_usd) + Math.max(Number(sums.saved_usd), 0)));
   return element("section", {}, element("h2", {}, `By ${name.toLowerCase()}`),
     element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `By ${name.toLowerCase()}` },
-      element("table", {}, heads(name, "Answers", "Calls", "Spent", "Saved"), element("tbody", {}, ...body))));
+      element("table", { class: "split" }, heads(name, "Answers", "Calls", [swatch("spent"), "Spent"], [swatch("saved"), "Saved"]),
+        element("tbody", {}, ...entries.map(([label, sums]) => named(label, sums, most))))));
+}
+
+// The bar stands in the row's head, so that a screen reader meets no empty cell.
+function named(label, sums, most) {
+  const parts = [{ value: Number(sums.spent_usd), kind: "spent" }, { value: Number(sums.saved_usd), kind: "saved" }];
+  const numbers = [whole(sums.answers), whole(sums.calls), dollars(sums.spent_usd), dollars(sums.saved_usd)];
+  // A day keeps a limited number of names; the rest is added up under "".
+  return element("tr", {}, element("th", { scope: "row" }, element("div", {}, element("span", {}, label || "others"), partsBar(parts, most, "part"))),
+    ...numbers.map((number) => element("td", {}, number)));
 }
 
 function heads(...names) {
-  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name))));
+  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, ...[name].flat()))));
 }
