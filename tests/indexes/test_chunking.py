@@ -104,6 +104,14 @@ def test_a_unit_without_sentence_ends_is_cut_at_punctuation() -> None:
     assert all(unit.endswith(",") for unit in units[:-1])
 
 
+def test_a_long_sentence_stays_whole_in_small_chunks() -> None:
+    """A size that is tried while tuning cuts no sentence that a larger one leaves whole."""
+    sentence = "The board, " + ", ".join(f"member {n}" for n in range(30)) + ", agrees."
+    text = f"It met. {sentence} It left."
+    assert 60 * 2 < count_tokens(sentence) < 200
+    assert sentence in [text[start:end] for chunk in chunks_of(text, 60) for start, end in chunk.units]
+
+
 def test_one_word_without_any_break_is_still_cut() -> None:
     """100,000 letters in a row end in bounded units."""
     units = units_of("a" * 100_000)
