@@ -282,7 +282,7 @@ class ResponseCache:
             gone = await self.entries.put(entry, allowance=asked.allowance)
             if gone is not None and self.similar is not None:
                 encoded = await self._encoding(asked.standalone, prepared.encoded)
-                await self.similar.keep(asked.key, encoded, gone=gone)
+                await self.similar.keep(asked.key, encoded, gone=gone, allowance=asked.allowance)
 
     async def _held(self, asked: Asked, context: Context) -> Revision | None:
         """Return the revision that an answer over `context` holds for; None if a source has changed meanwhile."""

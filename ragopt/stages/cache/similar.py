@@ -107,9 +107,15 @@ class SimilarQuestions:
         ]
         return sorted(found, key=lambda item: -item.score)
 
-    async def keep(self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place]) -> None:
-        """Keep the question of an entry, and forget those of entries that had to go. Raises: `Skipped`."""
-        await self.guard.run(self._keep(key, encoded, gone=gone), self.guard.allowance())
+    async def keep(
+        self, key: EntryKey, encoded: EncodedQuestion, *, gone: Iterable[Place], allowance: Allowance
+    ) -> None:
+        """Keep the question of an entry, and forget those of entries that had to go. Raises: `Skipped`.
+
+        allowance: more than a request has. The first question of a collection makes its index, and one that is not
+        kept here is never found by other words.
+        """
+        await self.guard.run(self._keep(key, encoded, gone=gone), allowance)
 
     async def _scores(
         self, asked: str, near: Sequence[Near], *, enough: Callable[[float], bool] | None
