@@ -128,12 +128,13 @@ async def asked(case: Case, chain: tuple[Deployment, ...], *, caller: ModelCalle
         lambda _: Plan(chain, "a campaign"), caller=caller, max_output_tokens=MAX_OUTPUT_TOKENS
     )
     trace = Trace(case.name, ends=asyncio.get_running_loop().time() + deadline_s)
-    began_s, text, last = time.perf_counter(), "", None
+    last: Generated | None = None
+    began_s, text = time.perf_counter(), ""
     try:
         async for event in stage(prepared(), trace=trace):
             if isinstance(event, TextDelta):
                 text += event.text
-            else:
+            elif isinstance(event, Generated):
                 last = event
     except (ProviderError, BudgetSpent):
         pass

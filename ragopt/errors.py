@@ -186,7 +186,7 @@ class Draining(Overloaded):
 
 
 class RateLimited(RagoptError):
-    """The key's requests or tokens per minute are used up."""
+    """The key's requests or tokens per minute are used up, or its questions open in batches."""
 
     code = "rate_limited"
 

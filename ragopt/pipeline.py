@@ -44,7 +44,7 @@ from ragopt.ports import (
     ScreenQuestion,
 )
 from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, History, Looked, Prepared, RankedHit, Standalone
+from ragopt.results import Cited, Generated, History, Looked, Prepared, RankedHit, Shortened, Standalone, Written
 from ragopt.telemetry import Trace
 
 ABSTENTION = "I could not find this in the documents."
@@ -151,22 +151,25 @@ class Pipeline:
             near=looked.near,
         )
 
-    def written(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+    def written(self, prepared: Prepared, *, trace: Trace) -> Written:
         """Return what a model that is called now writes; the abstention, and no call, where no passage was found."""
         return self.generate(prepared, trace=trace) if prepared.context.passages else nothing_found()
 
     async def second_half(
-        self, prepared: Prepared, written: AsyncGenerator[TextDelta | Generated, None], *, trace: Trace
+        self, prepared: Prepared, written: Written, *, trace: Trace
     ) -> AsyncGenerator[TextReleased | CitationFound | Finished, None]:
         """Yield the text of `written` as it is released, each citation, and `Finished` last, which the cache may keep.
 
-        written: deltas and then one `Generated`, of a call that runs or that ended hours ago; closed at the end.
+        written: of a call that runs or that ended hours ago; closed at the end.
         """
         checker, generated = self.cite(prepared, trace=trace), NOTHING_FOUND
         async with aclosing(written) as events:
             async for event in events:
                 if isinstance(event, Generated):
                     generated = event
+                elif isinstance(event, Shortened):
+                    prepared = event.of(prepared)
+                    checker = self.cite(prepared, trace=trace)
                 elif released := await checker.feed(event.text):
                     yield TextReleased(released)
         rest, cited = await checker.finish()
@@ -329,7 +332,7 @@ NOTHING_FOUND = Generated(
 )
 
 
-async def nothing_found() -> AsyncGenerator[TextDelta | Generated, None]:
+async def nothing_found() -> Written:
     """Yield the abstention of a question without passages, as a model would."""
     yield TextDelta(ABSTENTION)
     yield NOTHING_FOUND

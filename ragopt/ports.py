@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from indexes.records import EncodedQuestion
 from ragopt.domain import Answer, Context, QueryKnobs, Question, Savings
 from ragopt.providers.layout import Prompt
-from ragopt.providers.protocol import TextDelta
-from ragopt.results import Cited, Generated, History, Kept, Looked, Packed, Prepared, RankedHit, Retrieved, Standalone
+from ragopt.results import (
+    Cited,
+    Generated,
+    History,
+    Kept,
+    Looked,
+    Packed,
+    Prepared,
+    RankedHit,
+    Retrieved,
+    Standalone,
+    Written,
+)
 from ragopt.telemetry import Trace
 
 
@@ -98,8 +109,11 @@ class BuildPrompt(Protocol):
 class Generate(Protocol):
     """Prompt to answer text, over whichever model answers."""
 
-    def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
-        """Yield deltas, then one `Generated`. Raises `ProviderError` before the first delta only."""
+    def __call__(self, prepared: Prepared, *, trace: Trace) -> Written:
+        """Yield deltas, then one `Generated`; a `Shortened` before them where less was sent than was prepared.
+
+        Raises: `ProviderError` before the first delta only.
+        """
 
 
 class CiteStream(Protocol):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from indexes.records import EncodedQuestion, Hit, Revision
 from ragopt.checks import CheckedClaim, Checks
@@ -20,6 +22,7 @@ from ragopt.domain import (
     Usage,
 )
 from ragopt.providers.layout import Prompt
+from ragopt.providers.protocol import TextDelta
 
 NOT_ASKED = CacheOutcome("bypass")
 
@@ -133,6 +136,22 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened:
+    """What was really sent, where the prepared prompt did not fit the model's window; it comes before the text.
+
+    The passages are the first of those that were prepared, under their numbers.
+    """
+
+    context: Context
+    prompt: Prompt
+    history: History
+
+    def of(self, prepared: Prepared) -> Prepared:
+        """Return a first half with what was really sent; the response cache does not keep a lesser answer."""
+        return replace(prepared, context=self.context, prompt=self.prompt, history=self.history, keeps=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """The terminal event of generation: the route that was taken and what it used, call by call in `billed`.
 
@@ -145,6 +164,10 @@ class Generated:
     abstained: bool
     billed: tuple[BilledCall, ...] = ()
     corrections: int = 0
+
+
+Written: TypeAlias = AsyncGenerator[TextDelta | Shortened | Generated, None]
+"""What a model writes: deltas, before them what was really sent if not what was prepared, and `Generated` last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 
 from eval.stub.asking import Ask, BadRequestError, Json
 from eval.stub.dialects import Dialect
-from eval.stub.faults import ENDLESS, chosen_fault
+from eval.stub.faults import ENDLESS, chosen_fault, without_fault
 from eval.stub.planning import Asked, Outcome, outcome_of
-from eval.stub.state import StubState
+from eval.stub.state import Step, StubState
 
 EXPIRES_S = 86_400
 VALIDATED, FINALISED = 0.1, 0.9
@@ -127,10 +127,11 @@ def result_of(item: Item, batch: Batch, *, state: StubState, ending: Ending) -> 
         return Result(
             item.custom_id, ending, n, Outcome((), status=400, body=batch.dialect.error(400, message=message))
         )
-    asked = Asked(item.ask, batch.dialect, fault_of(item.ask), batch.account, n, batch=True)
+    step = state.next_step(batch.dialect.name, without_fault(item.ask.model), named=True)
+    asked = Asked(item.ask, batch.dialect, fault_of(item.ask, step), batch.account, n, step, batch=True)
     return Result(item.custom_id, ending, n, outcome_of(asked, state))
 
 
-def fault_of(ask: Ask) -> str:
-    """Return the fault of a request in a batch: only its model's name tells."""
-    return chosen_fault(ask.model, None, "ok")
+def fault_of(ask: Ask, step: Step | None = None) -> str:
+    """Return the fault of a request in a batch: that of its step, else its model's name tells."""
+    return step.fault if step else chosen_fault(ask.model, None, "ok")

@@ -128,10 +128,13 @@ class StubState:
         """Return the stub's time in Unix seconds: the machine's, and what it was advanced by."""
         return time.time() + self.advanced_s
 
-    def next_step(self, dialect: str, model: str) -> Step | None:
-        """Return the first planned step for a request and forget it; None for none."""
+    def next_step(self, dialect: str, model: str, *, named: bool = False) -> Step | None:
+        """Return the first planned step for a request and forget it; None for none.
+
+        named: whether it must name the model: requests in a batch take no step that was planned for any.
+        """
         for at, step in enumerate(self.steps):
-            if step.fits(dialect, model):
+            if step.fits(dialect, model) and (step.model or not named):
                 return self.steps.pop(at)
         return None
 

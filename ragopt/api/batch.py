@@ -49,7 +49,8 @@ router = APIRouter(
 async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> Response:
     """Take questions to be answered within a day; `Idempotency-Key` makes a repetition harmless.
 
-    All requests are checked first: one that cannot be served refuses the batch, and nothing is begun.
+    All requests are checked first: one that cannot be served refuses the batch, and nothing is begun. It counts as one
+    request of the key's minute; its questions count among those that the key may have open at once.
     """
     shared = running(request)
     key = idempotency_key(request)
@@ -58,12 +59,22 @@ async def submit(request: Request, body: BatchRequest, caller: QueryCaller) -> R
     now = shared.service.batches.store.now()
     deadline_at = None if body.deadline_s is None else now + body.deadline_s
     reader = reduce(Reader.joined, (item.question.reader for item in items), ANYONE)
-    terms = Terms(caller.tenant, body.collection, now, deadline_at, live=body.live, total=len(items), reader=reader)
+    terms = Terms(
+        caller.tenant,
+        body.collection,
+        now,
+        deadline_at,
+        live=body.live,
+        total=len(items),
+        reader=reader,
+        key_id=caller.id,
+    )
     # The same body is another request where somebody else may read something else.
     digest = hashlib.sha256(await request.body() + repr(caller.reader).encode()).hexdigest()
     idempotency = None if key is None else (key, digest)
     store = shared.service.batches.store
-    batch_id, new = await store.create(terms, items, idempotency=idempotency)
+    most_open = shared.service.settings.limits.batch_questions
+    batch_id, new = await store.create(terms, items, idempotency=idempotency, most_open=most_open)
     if new:
         actor, request_id = actor_of(caller), trace_of(request).request_id
         told = AuditEvent("batch", actor, request_id, body.collection, batch_id, count=len(items))
@@ -125,8 +136,7 @@ async def checked_items(shared: Running, body: BatchRequest, caller: ApiKey) -> 
     Raises: `InvalidRequest` and its kinds naming the request, `CollectionNotFound`, `BudgetSpent`.
     """
     settings = shared.service.settings
-    if len(body.requests) > settings.batch.max_requests:
-        raise InvalidRequest(f"{len(body.requests)} requests; a batch holds at most {settings.batch.max_requests}.")
+    refuse_large(len(body.requests), settings)
     refuse_twins([item.custom_id for item in body.requests])
     items = []
     for item in body.requests:
@@ -140,6 +150,16 @@ async def checked_items(shared: Running, body: BatchRequest, caller: ApiKey) -> 
     for question in {payer(item.question): item.question for item in items}.values():
         await shared.service.accounts.meter.check(question)
     return items
+
+
+def refuse_large(requests: int, settings: Settings) -> None:
+    """Raise `InvalidRequest` for a batch with more requests than one may have, or than its key may ever have open."""
+    most, most_open = settings.batch.max_requests, settings.limits.batch_questions
+    if requests > most:
+        raise InvalidRequest(f"{requests} requests; a batch holds at most {most}.")
+    if 0 < most_open < requests:
+        message = f"{requests} requests; a key may have {most_open} open in batches at once (batch_questions)."
+        raise InvalidRequest(message)
 
 
 async def checked(item: BatchQuestion, body: BatchRequest, caller: ApiKey, *, settings: Settings) -> BatchItem:

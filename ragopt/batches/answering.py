@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
 
-from ragopt.batches.desk import Desk
+from ragopt.batches.desk import Desk, failed
 from ragopt.domain import Answer, BilledCall, CacheOutcome, Question, Route, Usage
-from ragopt.errors import RagoptError
+from ragopt.errors import RagoptError, UnusableAnswer
 from ragopt.events import Finished
 from ragopt.pipeline import ABSTENTION
+from ragopt.providers.deployment import Flaw
+from ragopt.providers.drafts import best_of
 from ragopt.providers.protocol import Stop, TextDelta
 from ragopt.providers.usage import total_usage
-from ragopt.results import Generated, Prepared
+from ragopt.results import Generated, Prepared, Written
 from ragopt.state.batch_records import BatchItem, BatchResult, Half, Served, SharedCall, Try
 from ragopt.telemetry import Trace
-
-Written = AsyncGenerator[TextDelta | Generated, None]
 
 
 async def results_of(
@@ -36,6 +36,25 @@ async def results_of(
         same = await answer_again(desk, first, item, half, shares=half.context == halves[0].context)
         results[n] = BatchResult(item.custom_id, same, "duplicate", duplicate_of=items[0].custom_id)
     return results
+
+
+async def results_left(desk: Desk, batch_id: str, call: SharedCall, *, trace: Trace) -> dict[int, BatchResult]:
+    """Return the results of a call of which every answer was rejected: of the draft that is left, or the error.
+
+    Where answers have to pass, it is what is left live: the draft with fewest unsupported claims, or the abstention.
+    """
+    items = await desk.store.items(batch_id, call.items)
+    (half,) = await desk.store.halves(batch_id, call.items[:1])
+    drafts = [item for item in call.tries if item.text]
+    inspection, draft = desk.inspect(half.prepared(items[0].question)), drafts[-1]
+    if inspection is not None:
+        try:
+            draft = drafts[best_of([item.flaw or Flaw(item.attempt.detail) for item in drafts])]
+        except UnusableAnswer as error:
+            return {n: failed(item, error) for n, item in zip(call.items, items, strict=True)}
+    text = ABSTENTION if inspection is not None and inspection.abstains else draft.text
+    generated = generated_by(desk, call, name=draft.attempt.model, text=text, stop=draft.stop)
+    return await results_of(desk, batch_id, call, said(text, generated), trace=trace, served="batch")
 
 
 def prepared_of(call: SharedCall, item: BatchItem, half: Half) -> Prepared:
@@ -69,7 +88,7 @@ async def answer_again(desk: Desk, first: Answer, item: BatchItem, half: Half, *
     answer = replace(
         same,
         id=question.answer_id,
-        context=half.context,
+        context=first.context if shares else half.context,
         cache=CacheOutcome("hit", "exact", 1.0, 0.0) if reads(question) else CacheOutcome("bypass"),
         usage=Usage(cost_usd=Decimal(0)),
         savings=first.savings.of_hit() if first.savings else None,
@@ -89,22 +108,23 @@ async def said(text: str, generated: Generated) -> Written:
     yield generated
 
 
-async def after(tries: Sequence[Try], written: Written) -> Written:
+async def after(call: SharedCall, written: Written) -> Written:
     """Yield what is written now, as the answer of one that was tried before: its attempts and costs count too."""
     async with aclosing(written) as events:
         async for event in events:
-            yield with_tries(event, tries) if isinstance(event, Generated) else event
+            yield with_tries(event, call) if isinstance(event, Generated) else event
 
 
-def with_tries(generated: Generated, tries: Sequence[Try]) -> Generated:
+def with_tries(generated: Generated, call: SharedCall) -> Generated:
     """Return the terminal event with what was tried before it."""
-    billed = (*billed_of(tries), *generated.billed)
-    attempts = (*(item.attempt for item in tries), *generated.route.attempts)
+    billed = (*billed_of(call.tries), *generated.billed)
+    attempts = (*(item.attempt for item in call.tries), *generated.route.attempts)
     return replace(
         generated,
         route=replace(generated.route, attempts=attempts),
-        usage=total_usage([*(item.usage for item in billed_of(tries)), generated.usage]),
+        usage=total_usage([*(item.usage for item in billed_of(call.tries)), generated.usage]),
         billed=billed,
+        corrections=call.corrections + generated.corrections,
     )
 
 
@@ -130,4 +150,5 @@ def generated_by(desk: Desk, call: SharedCall, *, name: str, text: str, stop: St
         partial=stop != "end",
         abstained=text.startswith(ABSTENTION),
         billed=billed,
+        corrections=call.corrections,
     )

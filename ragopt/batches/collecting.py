@@ -6,18 +6,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ragopt.batches.answering import generated_by, results_of, said
+from ragopt.batches.answering import generated_by, results_left, results_of, said
 from ragopt.batches.desk import Desk, sent_name
 from ragopt.domain import Attempt, Usage
 from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError, ProviderUnavailable
 from ragopt.money.ledger import rounded_nano
 from ragopt.money.prices import priced
 from ragopt.providers.batches.protocol import BatchLine
-from ragopt.providers.deployment import Deployment
+from ragopt.providers.deployment import Deployment, Flaw, Inspection
+from ragopt.providers.drafts import flaw_of
 from ragopt.providers.protocol import Completed, CompletionRequest
 from ragopt.providers.usage import estimated_usage
 from ragopt.results import Prepared
-from ragopt.state.batch_records import BatchResult, CallState, Part, PartState, SharedCall, Try
+from ragopt.state.batch_records import BatchResult, Part, PartState, SharedCall, Try
 from ragopt.state.batches import CHUNK, runs
 from ragopt.telemetry import Trace
 
@@ -46,8 +47,8 @@ class Record:
 async def collect(desk: Desk, batch_id: str, part: Part) -> None:
     """Read what a provider's batch came to, count it, keep the answers, and end the part.
 
-    What a process that ended had read already is read again and changes nothing. A call that failed or that the
-    quality gate rejects goes on by itself: up its chain in a further batch, or live.
+    What a process that ended had read already is read again and changes nothing. A call that failed or whose answer
+    is not good enough goes on by itself: mended or up its chain in a further batch, or live.
     Raises: `ProviderError`, `StateUnavailable`: then it is to be collected again.
     """
     sent = await calls_sent(desk, batch_id, part)
@@ -155,38 +156,56 @@ class _Outcome:
         if self.call.state != "sent":
             record.calls.append(call)  # answered live meanwhile: only its money counts
             return
-        flaw = await self.flaw(prepared)
+        inspection = self.desk.inspect(prepared)
+        flaw = await self.flaw(prepared, inspection)
         call = replace(call, tries=(*call.tries, self.tried(flaw)))
         if told.error is not None:
             record.calls.append(replace(call, state="live"))
-        elif flaw is not None:
-            following = call.chain[call.step + 1]
-            state: CallState = "waiting" if following in self.desk.providers else "live"
-            record.calls.append(replace(call, step=call.step + 1, state=state))
-        elif told.completed is not None:
-            stop, name = told.completed.stop, self.call.deployment
-            generated = generated_by(self.desk, call, name=name, text=told.text, stop=stop)
-            written = said(told.text, generated)
-            trace = Trace(f"{self.batch_id}/{call.name}")
-            record.results |= await results_of(self.desk, self.batch_id, call, written, trace=trace, served="batch")
+        elif flaw is not None and (further := following(self.desk, call, flaw, inspection=inspection)):
+            record.calls.append(further)
+        else:
+            record.results |= await self.results(call, flaw)
             record.calls.append(replace(call, state="done"))
 
-    async def flaw(self, prepared: Prepared) -> str | None:
-        """Return why a better model is to answer, None where the answer stands or none is left."""
-        if self.told.error is not None or self.call.step + 1 >= len(self.call.chain):
+    async def flaw(self, prepared: Prepared, inspection: Inspection | None) -> Flaw | None:
+        """Return why the answer does not stand, judged as a live one is; None where it does or there is none."""
+        call = self.call
+        if self.told.error is not None:
             return None
-        trace = Trace(f"{self.batch_id}/{self.call.name}")
-        found = await self.desk.gate.flaw(self.told.text, prepared, ended=True, trace=trace)
-        return found.detail if found else None
+        gate = self.desk.gate if call.gated and call.step + 1 < len(call.chain) else None
+        trace = Trace(f"{self.batch_id}/{call.name}")
+        return await flaw_of(self.told.text, prepared, gate=gate, inspection=inspection, trace=trace)
 
-    def tried(self, flaw: str | None) -> Try:
+    async def results(self, call: SharedCall, flaw: Flaw | None) -> dict[int, BatchResult]:
+        """Return the results of a call that is done: of its answer, or of what is left where that has a flaw."""
+        told, trace = self.told, Trace(f"{self.batch_id}/{call.name}")
+        if flaw is not None or told.completed is None:
+            return await results_left(self.desk, self.batch_id, call, trace=trace)
+        generated = generated_by(self.desk, call, name=call.deployment, text=told.text, stop=told.completed.stop)
+        return await results_of(self.desk, self.batch_id, call, said(told.text, generated), trace=trace, served="batch")
+
+    def tried(self, flaw: Flaw | None) -> Try:
         """Return what is remembered of the call."""
         told, ms = self.told, 1000 * (self.desk.store.now() - self.part.asked_at)
         name = self.call.deployment
         if told.error is not None:
             error = (told.error.code, told.error.detail)
             return Try(Attempt(name, "error", ": ".join(error), ms), told.usage, error=error)
+        stop = told.completed.stop if told.completed else "end"
         if flaw is not None:
-            return Try(Attempt(name, "rejected", flaw, ms), told.usage, told.text)
-        stop = told.completed.stop if told.completed else ""
+            return Try(Attempt(name, "rejected", flaw.detail, ms), told.usage, told.text, flaw=flaw, stop=stop)
         return Try(Attempt(name, "ok", f"stopped: {stop}", ms), told.usage)
+
+
+def following(desk: Desk, call: SharedCall, flaw: Flaw, *, inspection: Inspection | None) -> SharedCall | None:
+    """Return a call as it goes on after an answer with a flaw; None where nobody is left to ask.
+
+    The model is asked to mend it, once in an answer, where that is asked for; else the next one of the chain is asked.
+    """
+    step = call.step + 1
+    if inspection is not None and inspection.corrects and flaw.correction and not call.mends:
+        chain = (*call.chain[:step], call.deployment, *call.chain[step:])
+        return replace(call, chain=chain, step=step, mends=step, state="waiting")
+    if flaw.final or step >= len(call.chain):
+        return None
+    return replace(call, step=step, state="waiting" if call.chain[step] in desk.providers else "live")

@@ -25,7 +25,7 @@ from ragopt.money.prices import Prices
 from ragopt.pipeline import Pipeline
 from ragopt.providers.batches.protocol import LIMITS, BatchCall, BatchLimits, BatchProvider
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment, Gate, Planner
+from ragopt.providers.deployment import Deployment, Gate, Inspect, Planner
 from ragopt.providers.health import Verdict
 from ragopt.settings.batch import BatchSettings
 from ragopt.state.accounts import Accounts
@@ -40,6 +40,7 @@ FLUSH_S = 10.0
 class Desk:
     """What working on batches takes.
 
+    inspect: finds what an answer has to pass, as it does live.
     providers: the batch APIs by the name of the deployment; one that is not among them is asked live.
     request_s: most seconds of one live answer. limits: of one provider's batch, by dialect.
     """
@@ -48,6 +49,7 @@ class Desk:
     pipeline: Pipeline
     plan: Planner
     gate: Gate
+    inspect: Inspect
     caller: ModelCaller
     accounts: Accounts
     deployments: Mapping[str, Deployment]
@@ -71,8 +73,10 @@ class Desk:
     def call(self, batch_id: str, call: SharedCall, *, item: BatchItem, half: Half) -> BatchCall:
         """Return the call of a deployment for a request, as it goes into a provider's batch."""
         limit = item.question.max_output_tokens or self.max_output_tokens
-        deployment = self.deployments[call.deployment]
-        request = deployment.request(half.prompt, half.context, max_output_tokens=min(limit, self.max_output_tokens))
+        deployment, prompt, draft = self.deployments[call.deployment], half.prompt, call.draft
+        if draft is not None and draft.flaw is not None:
+            prompt = prompt.corrected(draft.text, draft.flaw.correction)
+        request = deployment.request(prompt, half.context, max_output_tokens=min(limit, self.max_output_tokens))
         return BatchCall(sent_name(batch_id, call), request)
 
     def reservation(self, batch_id: str, call: SharedCall, question: Question) -> BudgetReservation:

@@ -54,27 +54,32 @@ def place_of(desk: Desk, prepared: Prepared) -> Place:
     """Return which call is to be made for a request. Raises: `UnknownModel`, `ModelNotAllowed`."""
     if not prepared.context.passages:
         return Place(key_of(prepared, ()), (), "no passage was found", None)
-    plan = desk.plan(prepared)
-    chain = tuple(deployment.name for deployment in escalation(plan))
+    plan, inspection = desk.plan(prepared), desk.inspect(prepared)
+    escalates = inspection is not None and inspection.escalates
+    chain = tuple(deployment.name for deployment in escalation(plan, escalates=escalates))
     # What is asked live plans again, so that its route tells what really happened.
     batched = chain if chain[0] in desk.providers else ()
-    return Place(key_of(prepared, chain), batched, plan.reason, plan.score)
+    return Place(key_of(prepared, chain), batched, plan.reason, plan.score, gated=plan.gate is not None)
 
 
-def escalation(plan: Plan) -> list[Deployment]:
+def escalation(plan: Plan, *, escalates: bool = False) -> list[Deployment]:
     """Return the deployments that are asked one after the other, each of a higher tier than the one before.
 
-    The first one alone where the plan has no gate.
+    The first one alone where the plan has no gate and what an answer has to pass does not escalate either.
     """
     first, *others = plan.deployments
     climbed = accumulate(others, lambda last, item: item if above(item, last) else last, initial=first)
-    return list(dict.fromkeys(climbed)) if plan.gate else [first]
+    return list(dict.fromkeys(climbed)) if plan.gate or escalates else [first]
 
 
 def key_of(prepared: Prepared, chain: Sequence[str]) -> str:
-    """Return 24 hex digits, equal for requests with the same prompt for the same models in the same form."""
+    """Return 24 hex digits, equal for requests with the same prompt for the same models in the same form.
+
+    Those of two collections are never equal: each has its own policies.
+    """
     question = prepared.question
-    deciding = [chain, question.max_output_tokens, question.tier_floor, question.tier_ceiling, asdict(prepared.prompt)]
+    form = [question.collection, question.max_output_tokens, question.tier_floor, question.tier_ceiling]
+    deciding = [chain, form, asdict(prepared.prompt)]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -96,6 +101,7 @@ async def planned_calls(desk: Desk, batch_id: str) -> dict[str, SharedCall]:
             reason=place.reason,
             score=place.score,
             state="waiting" if place.chain else "live",
+            gated=place.gated,
         )
     # All in one step: a second process must not take half of them for the whole.
     await desk.store.keep_parts(batch_id, (), calls=list(calls.values()))

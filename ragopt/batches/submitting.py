@@ -109,6 +109,7 @@ class _Holder:
                 chain=(*call.chain[: call.step], item.name),
                 hold=None,
                 lesser=True,
+                mends=0 if call.draft else call.mends,
                 reason=f"a budget does not pay for {call.deployment} in a batch; {call.reason}",
             )
             for item in lower

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -10,7 +10,7 @@ from ragopt.domain import TIER_RANK, Context, Tier
 from ragopt.providers.capabilities import Capabilities, Effort
 from ragopt.providers.layout import Prompt
 from ragopt.providers.protocol import NO_MARKS, CacheMarks, CompletionRequest, Provider
-from ragopt.results import Prepared
+from ragopt.results import Prepared, Shortened
 from ragopt.settings.models import PriceSettings
 from ragopt.telemetry import Trace
 
@@ -66,13 +66,14 @@ class Flaw:
     """What is wrong with a draft, in a sentence. unsupported: how many of its claims nothing supports.
 
     correction: what the model that wrote it is asked to mend; "" where only another model can help. unusable: whether
-    an error is better than the draft.
+    an error is better than the draft. final: whether no other model is to be asked.
     """
 
     detail: str
     correction: str = ""
     unsupported: int = 0
     unusable: bool = False
+    final: bool = False
 
 
 class Gate(Protocol):
@@ -106,6 +107,10 @@ class Inspection(Protocol):
 
 Inspect: TypeAlias = Callable[[Prepared], Inspection | None]
 """A prepared answer to what has to pass before any of it is released; None where nothing has to."""
+
+
+Shorten: TypeAlias = Callable[[Prepared], Awaitable[Shortened | None]]
+"""A prompt that did not fit a window to a shorter one, None where there is nothing to leave out."""
 
 
 @dataclass(frozen=True, slots=True)

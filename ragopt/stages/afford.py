@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from ragopt.ports import Generate
 from ragopt.providers.deployment import Deployment, first_of_each_tier
 from ragopt.providers.protocol import TextDelta
 from ragopt.providers.usage import total_usage
-from ragopt.results import Generated, Prepared
+from ragopt.results import Generated, Prepared, Shortened, Written
 from ragopt.telemetry import ModelCall, Trace
 
 
@@ -28,7 +28,7 @@ class GenerateWithinBudget:
     extractive: Generate
     deployments: Sequence[Deployment]
 
-    async def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def __call__(self, prepared: Prepared, *, trace: Trace) -> Written:
         """Yield deltas of one model, then one `Generated`, whose route says where a budget decided.
 
         Raises: what `planned` raises; `BudgetSpent` where the budget leaves no answer.
@@ -60,7 +60,7 @@ class _Run:
     spent: BudgetSpent | None = None
     ended: bool = False
 
-    async def attempt(self, model: str) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def attempt(self, model: str) -> Written:
         """Yield the answer by one model's plan; nothing where no budget pays for it, or it is not to be asked."""
         if self.spent is not None and self.spent.when_spent != "cheaper_tier":
             return
@@ -84,7 +84,7 @@ class _Run:
             if self.spent is None:
                 raise
 
-    async def left(self) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def left(self) -> Written:
         """Yield the answer that the budget leaves. Raises: `BudgetSpent` where it leaves none."""
         if self.spent is None or self.spent.when_spent in {"refuse", "cached_only"}:
             raise self.spent or BudgetSpent("no model is planned")
@@ -92,7 +92,7 @@ class _Run:
             async for event in events:
                 yield self.told(event)
 
-    def told(self, event: TextDelta | Generated) -> TextDelta | Generated:
+    def told(self, event: TextDelta | Shortened | Generated) -> TextDelta | Shortened | Generated:
         """Return the event; the last one says which budget decided, if one did, and counts what was asked before."""
         if self.spent is None or not isinstance(event, Generated):
             return event

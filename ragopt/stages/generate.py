@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ragopt.domain import BilledCall, Route
-from ragopt.errors import BudgetSpent, ProviderError, UnusableAnswer
+from ragopt.errors import BudgetSpent, PromptTooLong, ProviderError
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.attempt import Tried
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment, Flaw, Gate, Inspect, Inspection, Plan, Planner, above
+from ragopt.providers.deployment import Deployment, Inspect, Inspection, Plan, Planner, Shorten, above
+from ragopt.providers.drafts import Draft, Held, best_of
 from ragopt.providers.layout import Prompt
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.providers.protocol import NO_MARKS, Completed, CompletionRequest, ProviderEvent, TextDelta
 from ragopt.providers.usage import total_usage
-from ragopt.results import Generated, Prepared
+from ragopt.results import Generated, Prepared, Shortened, Written
 from ragopt.telemetry import ModelCall, Trace
 
 
@@ -32,14 +33,16 @@ class GenerateWithFallback:
         max_output_tokens: int,
         prefixes: PrefixPlanner | None = None,
         inspect: Inspect | None = None,
+        shorten: Shorten | None = None,
     ) -> None:
         self._plan = plan
+        self._shorten = shorten
         self._inspect = inspect
         self._prefixes = prefixes
         self._caller = caller
         self._max_output_tokens = max_output_tokens
 
-    async def __call__(self, prepared: Prepared, *, trace: Trace) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def __call__(self, prepared: Prepared, *, trace: Trace) -> Written:
         """Yield deltas of one model, then one `Generated`; closing the iterator ends the model call.
 
         Nothing is yielded until a model has delivered text, so that retries and falling back are never
@@ -47,7 +50,8 @@ class GenerateWithFallback:
 
         A cheap model's answer is held until the plan's gate has passed it; one that fails goes up a tier. Where
         `inspect` finds that the whole answer has to pass, it is held to its end, and what fails is mended, asked of
-        the next tier, or answered with what is left.
+        the next tier, or answered with what is left. A model whose window the prompt does not fit is asked once more
+        with a shorter one; `Shortened` then comes before the first delta.
 
         Raises: `UnknownModel`, `ModelNotAllowed`; `UnusableAnswer`; `ProviderError` or `BudgetSpent`, of the kind of
         the last one, if every model failed.
@@ -62,6 +66,7 @@ class GenerateWithFallback:
             max_output_tokens=self._output_limit(prepared),
             prefixes=self._prefixes,
             inspection=self._inspect(prepared) if self._inspect else None,
+            shorten=self._shorten,
         )
         with trace.stage("generate"), run.traced():
             async with aclosing(run.events()) as events:
@@ -73,62 +78,12 @@ class GenerateWithFallback:
         return self._max_output_tokens if asked is None else min(asked, self._max_output_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A whole answer that did not pass."""
-
-    deployment: Deployment
-    text: str
-    flaw: Flaw
-    completed: Completed | None
-
-
-@dataclass(slots=True)
-class Held:
-    """A model's text while it has not passed. flaw: why it never will, None while that is open.
-
-    gate: judges an answer that a higher tier could better; its opening where the answer is streamed to the caller.
-    inspection: judges the whole answer. final: whether the flaw is its finding.
-    """
-
-    prepared: Prepared
-    trace: Trace
-    gate: Gate | None
-    inspection: Inspection | None
-    text: str = ""
-    flaw: Flaw | None = None
-    final: bool = False
-    open: bool = False
-
-    async def passed(self, text: str, *, ended: bool) -> str:
-        """Return what may be released after `text`: all that was held once it has passed, "" before."""
-        if self.open or self.flaw:
-            return text if self.open else ""
-        self.text += text
-        if not ended and not self._opening_is_due():
-            return ""
-        self.flaw = await self._judged(ended=ended)
-        self.open = self.flaw is None
-        return self.text if self.open else ""
-
-    def _opening_is_due(self) -> bool:
-        streamed = self.prepared.question.streamed and self.inspection is None
-        return streamed and self.gate is not None and self.gate.ready(self.text)
-
-    async def _judged(self, *, ended: bool) -> Flaw | None:
-        flaw = await self.gate.flaw(self.text, self.prepared, ended=ended, trace=self.trace) if self.gate else None
-        if flaw is None and self.inspection:
-            flaw = await self.inspection.flaw(self.text, self.prepared, trace=self.trace)
-            self.final = flaw is not None
-        return flaw
-
-
 @dataclass(slots=True)
 class _Run:
     """The attempts at one answer. completed: the terminal event; errors: of each model that failed.
 
     inspection: what has to pass before anything is released. drafts: whole answers that did not pass it. prompt: of
-    the next call, None for the prepared one.
+    the next call, None for the prepared one. short: the shorter prompt of each model whose window that does not fit.
     """
 
     prepared: Prepared
@@ -148,8 +103,10 @@ class _Run:
     drafts: list[Draft] = field(default_factory=list)
     prompt: Prompt | None = None
     corrections: int = 0
+    shorten: Shorten | None = None
+    short: dict[str, Shortened] = field(default_factory=dict)
 
-    async def events(self) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def events(self) -> Written:
         """Yield what the first model that delivers has to say. Raises: `ProviderError`, `BudgetSpent` if none does."""
         deployments = self.caller.shared(self.plan.deployments)
         for number, deployment in enumerate(deployments, 1):
@@ -167,23 +124,43 @@ class _Run:
             async for event in events:
                 yield event
 
-    async def tries(
-        self, deployment: Deployment, *, gated: bool, spare: bool
-    ) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def tries(self, deployment: Deployment, *, gated: bool, spare: bool) -> Written:
         """Yield the answer of one model, once it has mended it where that is asked for; nothing where none passes."""
         gate = self.plan.gate if gated else None
         while True:
             inspected = gate is not None or self.inspection is not None
-            self.held = Held(self.prepared, self.trace, gate, inspection=self.inspection) if inspected else None
+            sent, failures = self.sent_to(deployment), len(self.errors)
+            self.held = Held(sent, self.trace, gate, inspection=self.inspection) if inspected else None
             async with aclosing(self.attempt(deployment, spare=spare)) as events:
                 async for event in events:
                     yield event
             self.prompt = None
+            if not self.texts and await self.is_shortened(deployment, self.errors[failures:]):
+                continue
             if self.texts or not self.is_to_mend(deployment):
                 return
             draft = self.drafts[-1]
             self.corrections += 1
-            self.prompt = self.prepared.prompt.corrected(draft.text, draft.flaw.correction)
+            self.prompt = sent.prompt.corrected(draft.text, draft.flaw.correction)
+
+    def sent_to(self, deployment: Deployment) -> Prepared:
+        """Return the first half with what `deployment` is asked with."""
+        shorter = self.short.get(deployment.name)
+        return shorter.of(self.prepared) if shorter else self.prepared
+
+    async def is_shortened(self, deployment: Deployment, failures: Sequence[Exception]) -> bool:
+        """Return whether the model, which just failed so, is to be asked with a shorter prompt: once in an answer."""
+        long = any(isinstance(error, PromptTooLong) for error in failures) and deployment.name not in self.short
+        if self.shorten is None or not long or self.caller.is_over(self.trace.ends):
+            return False
+        shorter = await self.shorten(self.prepared)
+        if shorter is None:
+            return False
+        self.short[deployment.name] = shorter
+        few, many = len(shorter.context.passages), len(self.prepared.context.passages)
+        why = f"the prompt does not fit the window of {deployment.name}: asked again with {few} of {many} passages"
+        self.trace.fell_back("generate", why)
+        return True
 
     def is_to_mend(self, deployment: Deployment) -> bool:
         """Return whether the model is to mend what it has just written: once in an answer."""
@@ -193,10 +170,9 @@ class _Run:
 
     def is_settled(self) -> bool:
         """Return whether what was found wrong is not to be tried again with another model."""
-        escalates = self.inspection is None or self.inspection.escalates
-        return not escalates and self.held is not None and self.held.final
+        return self.held is not None and self.held.flaw is not None and self.held.flaw.final
 
-    async def last_resort(self) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def last_resort(self) -> Written:
         """Yield what is left: the best draft, the abstention, or what the rejected model says when asked again.
 
         Raises: `UnusableAnswer` where nothing less than what was asked for will do; the failure if there is nothing.
@@ -212,29 +188,28 @@ class _Run:
         if not self.texts:
             raise self.failure()
 
-    async def drafted(self, inspection: Inspection) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def drafted(self, inspection: Inspection) -> Written:
         """Yield the draft with fewest unsupported claims, or the abstention. Raises: `UnusableAnswer`."""
-        draft = min(reversed(self.drafts), key=lambda item: item.flaw.unsupported)
-        if draft.flaw.unusable:
-            raise UnusableAnswer(f"no model's answer is as it was asked for: {draft.flaw.detail}")
+        draft = self.drafts[best_of([item.flaw for item in self.drafts])]
         self.completed = draft.completed
         self.texts = [ABSTENTION if inspection.abstains else draft.text]
-        yield TextDelta(self.texts[0])
+        for piece in self.pieces(self.texts[0], draft.shorter):
+            yield piece
         yield self.generated(draft.deployment)
 
-    async def attempt(self, deployment: Deployment, *, spare: bool) -> AsyncGenerator[TextDelta | Generated, None]:
+    async def attempt(self, deployment: Deployment, *, spare: bool) -> Written:
         """Yield the deltas of one model and `Generated`; nothing if it failed before its first text."""
-        self.completed = None
+        self.completed, shorter = None, self.short.get(deployment.name)
         async with self.opened(deployment, spare=spare) as events:
             async for event in events:
-                if text := await self.released(event):
-                    yield TextDelta(text)
+                for piece in self.pieces(await self.released(event), shorter):
+                    yield piece
                 if self.held and self.held.flaw:
                     break
         if self.held and self.held.flaw:
             self.rejected = deployment
             if self.completed:
-                self.drafts.append(Draft(deployment, self.held.text, self.held.flaw, self.completed))
+                self.drafts.append(Draft(deployment, self.held.text, self.held.flaw, self.completed, shorter))
             attempt = replace(self.tried[-1].attempt, outcome="rejected", detail=self.held.flaw.detail)
             self.tried[-1] = replace(self.tried[-1], attempt=attempt)
         if self.texts:
@@ -259,11 +234,11 @@ class _Run:
 
     def request(self, deployment: Deployment) -> CompletionRequest:
         """Return the call of `deployment`, marked where its provider is to cache the prompt."""
-        prompt = self.prompt or self.prepared.prompt
+        sent = self.sent_to(deployment)
+        prompt = self.prompt or sent.prompt
         cache = self.prefixes.plan(deployment, prompt, question=self.prepared.question) if self.prefixes else NO_MARKS
         self.trace.note(cache_marks=len(cache.after))
-        context, limit = self.prepared.context, self.max_output_tokens
-        return deployment.request(prompt, context, max_output_tokens=limit, cache=cache)
+        return deployment.request(prompt, sent.context, max_output_tokens=self.max_output_tokens, cache=cache)
 
     async def released(self, event: ProviderEvent) -> str:
         """Return the text to release, and keep it; keeps the terminal event."""
@@ -282,6 +257,12 @@ class _Run:
         if text:
             self.texts.append(text)
         return text
+
+    def pieces(self, text: str, shorter: Shortened | None) -> list[TextDelta | Shortened]:
+        """Return a released text as it is yielded: the first one behind what was really sent, if that is shorter."""
+        if not text:
+            return []
+        return [shorter, TextDelta(text)] if shorter and len(self.texts) == 1 else [TextDelta(text)]
 
     def generated(self, deployment: Deployment) -> Generated:
         """Return the terminal event."""

@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 
 from indexes.access import ANYONE, Reader
 from ragopt.domain import Answer, Attempt, CacheOutcome, Context, Question, Usage
+from ragopt.providers.deployment import Flaw
 from ragopt.providers.layout import Prompt
+from ragopt.providers.protocol import Stop
 from ragopt.results import History, Prepared
 from ragopt.state.budgets import Hold
 
@@ -38,7 +40,8 @@ class Terms:
     """What a batch was accepted as.
 
     created_at, deadline_at: Unix seconds; None for no deadline. live: whether what the providers' batches leave
-    undone is asked live. total: requests. reader: who may read all that its answers are made of.
+    undone is asked live. total: requests. reader: who may read all that its answers are made of. key_id: of the API key
+    that it came with.
     """
 
     tenant: str
@@ -48,6 +51,7 @@ class Terms:
     live: bool
     total: int
     reader: Reader = ANYONE
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +76,31 @@ class Place:
     """Which call is to be made for a request.
 
     key: equal for requests that one call answers. chain: the deployments to ask, by name: the first one, then those
-    of higher tiers, each of which is asked if the quality gate rejects what the one before said. reason, score: of
-    the plan.
+    of higher tiers, each of which is asked if what the one before said is not good enough. reason, score: of the
+    plan. gated: whether the quality gate judges what a model said that has another one behind it.
     """
 
     key: str
     chain: tuple[str, ...]
     reason: str
     score: float | None
+    gated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
     """One call that was made in a batch; usage: with its cost, None where nothing was charged.
 
-    text: an answer that the quality gate rejected, else "". error: code and sentence where it failed.
+    text: an answer that was rejected, else ""; flaw: what is wrong with it; stop: why it ended. error: code and
+    sentence where it failed.
     """
 
     attempt: Attempt
     usage: Usage | None = None
     text: str = ""
     error: tuple[str, str] | None = None
+    flaw: Flaw | None = None
+    stop: Stop = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,8 @@ class SharedCall:
 
     step: the place in the chain that is asked now. tries: what was asked before. hold: the money that is held for
     it, from before it is held until it is settled. state: `waiting` to be put into a provider's batch, `sent` with
-    one, `live` to be asked live, `done`. lesser: whether a spent budget chose the model.
+    one, `live` to be asked live, `done`. lesser: whether a spent budget chose the model. gated: as its place says.
+    mends: the step at which a model is asked to mend what it wrote in the one before, 0 for none.
     """
 
     key: str
@@ -114,6 +123,8 @@ class SharedCall:
     hold: Hold | None = None
     state: CallState = "waiting"
     lesser: bool = False
+    gated: bool = True
+    mends: int = 0
 
     @property
     def name(self) -> str:
@@ -124,6 +135,16 @@ class SharedCall:
     def deployment(self) -> str:
         """Return the name of the deployment that is asked now."""
         return self.chain[self.step]
+
+    @property
+    def draft(self) -> Try | None:
+        """Return the answer that the model is asked to mend now, None where it is asked afresh."""
+        return self.tries[self.step - 1] if self.step and self.step == self.mends else None
+
+    @property
+    def corrections(self) -> int:
+        """Return how often a model was asked to mend its answer."""
+        return int(0 < self.mends < len(self.tries))
 
 
 @dataclass(frozen=True, slots=True)

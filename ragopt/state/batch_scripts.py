@@ -1,12 +1,30 @@
 """The Lua scripts of batches: each of them all or nothing, and harmless when it runs again."""
 
-# KEYS: the Idempotency-Key's, the info, the open batches, the tenant's. ARGV: id, digest, terms, now, seconds to live,
-# whether there is an Idempotency-Key, what stands before an id in the key of an info. Returns id and digest of the
-# batch that counts.
+# KEYS: the Idempotency-Key's, the info, the open batches, the tenant's, those of the API key with their sizes.
+# ARGV: id, digest, terms, now, seconds to live, whether there is an Idempotency-Key, what stands before an id in the
+# key of an info, the questions, how many of the API key may be open (0: any number). Returns id and digest of the batch
+# that counts; "" and how many questions are open where that leaves no room.
 CREATE = """
 if ARGV[6] == '1' then
   local first = redis.call('HMGET', KEYS[1], 'id', 'digest')
   if first[1] and redis.call('EXISTS', ARGV[7] .. first[1]) == 1 then return first end
+end
+local open, own = 0, redis.call('HGETALL', KEYS[5])
+for i = 1, #own, 2 do
+  local told = redis.call(
+    'HMGET', ARGV[7] .. own[i], 'state', 'ended_at', 'batch', 'live', 'cache', 'duplicate', 'none')
+  if told[1] and not told[2] then
+    open = open + tonumber(own[i + 1])
+    for at = 3, 7 do open = open - tonumber(told[at] or '0') end
+  else
+    redis.call('HDEL', KEYS[5], own[i])
+  end
+end
+local most = tonumber(ARGV[9])
+if most > 0 and open + tonumber(ARGV[8]) > most then return {'', tostring(open)} end
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[8])
+redis.call('EXPIRE', KEYS[5], ARGV[5])
+if ARGV[6] == '1' then
   redis.call('HSET', KEYS[1], 'id', ARGV[1], 'digest', ARGV[2])
   redis.call('EXPIRE', KEYS[1], ARGV[5])
 end

@@ -17,8 +17,9 @@ from typing import TypeVar, cast
 from redis.asyncio import Redis
 
 from indexes.access import EVERYTHING, Reader
-from ragopt.errors import IdempotencyConflict, NotFound
-from ragopt.state.access import as_bytes, redis_errors, redis_key
+from ragopt.errors import IdempotencyConflict, NotFound, RateLimited
+from ragopt.state.access import as_bytes, redis_errors
+from ragopt.state.batch_keys import OPEN, info_key, named_key, part_key, tenant_key, waiting_key
 from ragopt.state.batch_records import (
     BatchInfo,
     BatchItem,
@@ -44,7 +45,8 @@ KEPT_S = 7 * 86_400
 LONGEST_S = 3 * 86_400
 LISTED = 100
 CHUNK = 200
-OPEN = redis_key("batches")
+# A guess: results come as the providers' batches end, mostly within an hour.
+OPEN_RETRY_S = 60.0
 COUNTED = ("batch", "live", "cache", "duplicate", "none", "prepared")
 
 
@@ -64,26 +66,35 @@ class Batches:
         self.now = now
 
     async def create(
-        self, terms: Terms, items: Sequence[BatchItem], *, idempotency: tuple[str, str] | None = None
+        self,
+        terms: Terms,
+        items: Sequence[BatchItem],
+        *,
+        idempotency: tuple[str, str] | None = None,
+        most_open: int = 0,
     ) -> tuple[str, bool]:
         """Return the id of a new batch and True; of the one that the same Idempotency-Key made before, and False.
 
-        idempotency: the key and the body's digest. Nobody sees the batch before all of it is there.
-        Raises: `IdempotencyConflict` if the key came with another body.
+        idempotency: the key and the body's digest. most_open: questions of its API key that may be without a result,
+        those of the new batch counted, 0 for any number. Nobody sees the batch before all of it is there.
+        Raises: `IdempotencyConflict` if the key came with another body; `RateLimited` if too many questions are open.
         """
         batch_id = new_job_id()
         key, digest = idempotency or ("", "")
         with redis_errors():
             await self._put(part_key("items", batch_id), {str(n): packed(item) for n, item in enumerate(items)})
-            names = (key_of(terms.tenant, key), info_key(batch_id), OPEN, tenant_key(terms.tenant))
+            waiting = waiting_key(terms.tenant, terms.key_id)
+            names = (named_key(terms.tenant, key), info_key(batch_id), OPEN, tenant_key(terms.tenant), waiting)
             told = adapter(Terms).dump_json(terms)
             lives_s, named = KEPT_S + LONGEST_S, int(idempotency is not None)
-            args = (batch_id, digest, told, terms.created_at, lives_s, named, info_key(""))
+            args = (batch_id, digest, told, terms.created_at, lives_s, named, info_key(""), terms.total, most_open)
             reply = await self._eval(CREATE, names, args)
         first_id, first_digest = (as_bytes(part).decode() for part in cast("Sequence[bytes]", reply))
         if first_id == batch_id:
             return batch_id, True
         await self._delete(part_key("items", batch_id))
+        if not first_id:
+            raise RateLimited(too_many_open(terms, first_digest, most=most_open), retry_after_s=OPEN_RETRY_S)
         if first_digest != digest:
             raise IdempotencyConflict("This Idempotency-Key was used with another request body.")
         return first_id, False
@@ -314,28 +325,16 @@ def info_from(batch_id: str, fields: Mapping[str, bytes], parts: Sequence[bytes]
     )
 
 
+def too_many_open(terms: Terms, already: str, *, most: int) -> str:
+    """Return why a batch is refused whose API key has so many open questions already, in a sentence."""
+    return (
+        f"This key may have {most} questions open in batches at once (batch_questions); {already} are open, "
+        f"and this batch has {terms.total}."
+    )
+
+
 def runs(values: Iterable[T]) -> Iterator[list[T]]:
     """Yield the values in lists of a bounded length, in order."""
     left = iter(values)
     while some := list(islice(left, CHUNK)):
         yield some
-
-
-def info_key(batch_id: str) -> str:
-    """Return where it stands how a batch is."""
-    return redis_key("batch", batch_id)
-
-
-def part_key(kind: str, batch_id: str) -> str:
-    """Return where one kind of record of a batch is."""
-    return redis_key(f"batch-{kind}", batch_id)
-
-
-def tenant_key(tenant: str) -> str:
-    """Return where the ids of a tenant's batches are."""
-    return redis_key("batches-of", tenant)
-
-
-def key_of(tenant: str, key: str) -> str:
-    """Return where the batch of a tenant's Idempotency-Key is."""
-    return redis_key("batch-key", tenant, key)

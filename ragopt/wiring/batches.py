@@ -13,12 +13,13 @@ from ragopt.providers.batches.anthropic import AnthropicBatches
 from ragopt.providers.batches.openai import OpenAIBatches
 from ragopt.providers.batches.protocol import BatchProvider
 from ragopt.providers.call import ModelCaller
-from ragopt.providers.deployment import Deployment
+from ragopt.providers.deployment import Deployment, Inspect
 from ragopt.providers.openai import OpenAIProvider
+from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.route.gate import QualityGate
 from ragopt.state.accounts import Accounts
 from ragopt.state.batches import Batches
-from ragopt.wiring.path import builtin_deployment, planner_over
+from ragopt.wiring.path import builtin_deployment, inspections_over, planner_over
 
 
 def desk_over(
@@ -32,10 +33,12 @@ def desk_over(
     embedder: str,
     audit: Audit,
     gate: QualityGate | None = None,
+    inspect: Inspect | None = None,
 ) -> Desk:
     """Return what working on batches takes; caller: the one of live answers, whose circuit breakers hold here too.
 
-    gate: judges the answers of cheap models, as it does live; None: by their form alone.
+    gate: judges the answers of cheap models, as it does live; None: by their form alone. inspect: finds what answers
+    have to pass; None: by the judge that needs no model.
     """
     builtin, judging = builtin_deployment(), gate or QualityGate()
     providers = {item.name: batches for item in deployments if (batches := batches_of(item)) is not None}
@@ -44,6 +47,7 @@ def desk_over(
         pipeline=pipeline,
         plan=planner_over(deployments, builtin, settings=settings, embedder=embedder, gate=judging),
         gate=judging,
+        inspect=inspect or inspections_over(ClaimJudge.lexical(), settings),
         caller=caller,
         accounts=accounts,
         deployments={item.name: item for item in (*deployments, builtin)},

@@ -21,6 +21,7 @@ from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Plan
 from ragopt.providers.prefixes import PrefixPlanner
 from ragopt.providers.residency import Residency
+from ragopt.providers.shortening import PromptShortener
 from ragopt.settings.models import ModelSettings
 from ragopt.stages.afford import GenerateWithinBudget
 from ragopt.stages.cite.checker import CitationChecking
@@ -73,7 +74,8 @@ def pipeline_over(
         caller=calls,
         max_output_tokens=settings.max_output_tokens,
         prefixes=PrefixPlanner(known),
-        inspect=Inspections(flagging_over(judging, settings), settings.collections),
+        inspect=inspections_over(judging, settings),
+        shorten=PromptShortener(build_prompt, count_tokens),
     )
     return Pipeline(
         rewrite=rewriter(settings.rewrite, deployments=deployments, caller=calls),
@@ -128,6 +130,11 @@ def flagging_over(claims: ClaimJudge, settings: Settings) -> CitationChecking:
 def gate_over(claims: ClaimJudge, settings: Settings) -> QualityGate:
     """Return what judges the answers of cheap models, by the same judgement as every answer."""
     return QualityGate(cite=flagging_over(claims, settings))
+
+
+def inspections_over(claims: ClaimJudge, settings: Settings) -> Inspections:
+    """Return what finds what an answer has to pass before it is released, live and in batches."""
+    return Inspections(flagging_over(claims, settings), settings.collections)
 
 
 def planner_over(

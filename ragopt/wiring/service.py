@@ -53,7 +53,7 @@ from ragopt.wiring.engines import (
 )
 from ragopt.wiring.history import folding
 from ragopt.wiring.models import caller_over, connect_all, deployments_of
-from ragopt.wiring.path import gate_over, pipeline_over
+from ragopt.wiring.path import gate_over, inspections_over, pipeline_over
 
 STATE_TIMEOUT_S = 0.5
 
@@ -224,6 +224,7 @@ def opened_paths(
         accounts=accounts,
         embedder=models.embedder.tag,
         gate=gate_over(models.claims, settings),
+        inspect=inspections_over(models.claims, settings),
         audit=audit,
     )
     return pipeline, desk

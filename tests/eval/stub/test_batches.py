@@ -92,6 +92,19 @@ def test_openai_batch_from_upload_to_results(stub: StubServer, openai_client: op
     assert (failed["custom_id"], failed["response"]["status_code"]) == ("b", 500)
 
 
+def test_a_step_that_names_its_model_happens_in_a_batch(stub: StubServer, openai_client: openai.OpenAI) -> None:
+    """To one request each, in the order of the requests; a step for any model waits for a call of its own."""
+    stub.plan("503", Step(answer="No.", model="gpt-4o-mini"), Step("context_length", model="gpt-4o-mini"))
+    batch = started(openai_client, [line(name, "gpt-4o-mini") for name in "abc"])
+    stub.advance(100)
+    now = openai_client.batches.retrieve(batch.id)
+    output = rows(openai_client, now.output_file_id)
+    said = {row["custom_id"]: row["response"]["body"]["choices"][0]["message"]["content"] for row in output}
+    assert said == {"a": "No.", "c": "Yes."}
+    assert [row["custom_id"] for row in rows(openai_client, now.error_file_id)] == ["b"]
+    assert [step.fault for step in stub.state.steps] == ["503"]
+
+
 def test_openai_batch_expires_with_what_is_done(stub: StubServer, openai_client: openai.OpenAI) -> None:
     """A request that never ends holds the batch up for 24 hours; the others are there and to be paid for."""
     batch = started(openai_client, [line("a"), line("b", "stub-hang")])

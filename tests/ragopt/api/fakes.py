@@ -37,7 +37,7 @@ from ragopt.domain import (
     Turn,
     Usage,
 )
-from ragopt.errors import IdempotencyConflict, MissingKey, NotFound
+from ragopt.errors import IdempotencyConflict, MissingKey, NotFound, RateLimited
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.judging import LossSums
 from ragopt.fetching.fetcher import UrlFetcher
@@ -380,10 +380,18 @@ class FakeBatchStore:
         return 1_700_000_000.0
 
     async def create(
-        self, terms: Terms, items: Sequence[BatchItem], *, idempotency: tuple[str, str] | None = None
+        self,
+        terms: Terms,
+        items: Sequence[BatchItem],
+        *,
+        idempotency: tuple[str, str] | None = None,
+        most_open: int = 0,
     ) -> tuple[str, bool]:
-        """Keep a batch, once for each Idempotency-Key."""
+        """Keep a batch, once for each Idempotency-Key; refuse one beyond `most_open` questions of its API key."""
         batch_id = f"batch-{len(self.batches)}"
+        own = sum(info.terms.total for info in self.batches.values() if info.terms.key_id == terms.key_id)
+        if most_open and own + terms.total > most_open:
+            raise RateLimited(f"{own} are open", retry_after_s=60)
         if idempotency is not None:
             first, digest = self.keys.setdefault((terms.tenant, idempotency[0]), (batch_id, idempotency[1]))
             if digest != idempotency[1]:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from ragopt.config import Settings
+from ragopt.settings.traffic import LimitSettings
 from ragopt.state.batch_records import BatchResult, Part
-from tests.ragopt.api.fakes import INGEST_KEY, OTHER_KEY, Served, answer
+from tests.ragopt.api.fakes import INGEST_KEY, OTHER_KEY, QUERY_KEY, FakeService, Served, answer, served
 
 ONE = {"custom_id": "a", "question": "What colour is the sky?"}
 TWO = {"custom_id": "b", "question": "And the grass?", "collection": "garden", "labels": {"team": "green"}}
@@ -62,6 +64,22 @@ def test_more_requests_than_the_limit_are_refused(http: Served) -> None:
     """A batch over the configured size is refused as a whole."""
     status, body = post(http, *({**ONE, "custom_id": str(n)} for n in range(10_001)))
     assert (status, body["detail"]) == (422, "10001 requests; a batch holds at most 10000.")
+
+
+def test_a_key_may_have_so_many_questions_open() -> None:
+    """A batch that never fits is 422; one that does not fit now is 429 with a time to wait; other keys are free."""
+    with served(FakeService(settings=Settings(limits=LimitSettings(batch_questions=3)))) as http:
+        four = [{**ONE, "custom_id": str(n)} for n in range(4)]
+        status, body = post(http, *four)
+        assert (status, "a key may have 3 open in batches at once (batch_questions)" in str(body["detail"])) == (
+            422,
+            True,
+        )
+        assert post(http, ONE, TWO)[0] == 202
+        refused = http.post("/batch", {"requests": [ONE, TWO]})
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert refused.headers["retry-after"] == "60"
+        assert http.post("/batch", {"requests": [ONE, TWO]}, key=QUERY_KEY).status_code == 202
 
 
 def test_a_repetition_with_the_same_key_makes_no_second_batch(http: Served) -> None:

@@ -31,7 +31,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.openai import OpenAIProvider
 from ragopt.providers.residency import Residency
 from ragopt.settings.batch import BatchSettings
-from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.collections import CollectionSettings, Unsupported
 from ragopt.settings.models import PriceSettings
 from ragopt.settings.money import BudgetSettings
 from ragopt.settings.routing import RoutingSettings
@@ -175,12 +175,16 @@ def in_office(
     budgets: Sequence[BudgetSettings] = (),
     rules: BatchSettings = RULES,
     regions: tuple[str, ...] = (),
+    unsupported: Unsupported = "flag",
     batch_s: float = 0,
 ) -> T:
-    """Return what the scenario comes to in an office of its own. regions: where its documents may go, () for any."""
+    """Return what the scenario comes to in an office of its own.
+
+    regions: where its documents may go, () for any. unsupported: what becomes of claims that they do not support.
+    """
 
     async def run(stub: StubServer) -> T:
-        collections = (CollectionSettings(name="default", regions=regions),) if regions else ()
+        collections = (CollectionSettings(name="default", regions=regions, unsupported=unsupported),)
         settings = Settings(routing=ROUTING, budgets=tuple(budgets), batch=rules, collections=collections)
         async with opened(redis_url, stub, models or (Model("small"),), settings=settings) as office:
             return await scenario(office)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from indexes.access import ANYONE, EVERYTHING
 from ragopt.domain import CacheOutcome, Question
-from ragopt.errors import IdempotencyConflict, NotFound
+from ragopt.errors import IdempotencyConflict, NotFound, RateLimited
 from ragopt.prompt import VERSION
 from ragopt.results import History, Prepared
 from ragopt.state.batch_records import BatchItem, BatchResult, Half, Part, Place, SharedCall, Terms, packed, unpacked
@@ -112,6 +112,32 @@ def test_an_idempotency_key_names_one_batch_of_one_body(redis_url: str) -> None:
             await batches.create(TERMS, ITEMS, idempotency=("k", "other"))
         other, _ = await batches.create(replace(TERMS, tenant="globex"), ITEMS, idempotency=("k", "other"))
         assert other != first
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_key_has_so_many_questions_open_and_no_more(redis_url: str) -> None:
+    """Results and ends make room again; a repetition needs none; another key, and no limit, are not bound."""
+    own = replace(TERMS, key_id="k1")
+
+    async def scenario(redis: Redis) -> None:
+        batches = Batches(redis)
+        first, _ = await batches.create(own, ITEMS, idempotency=("k", "digest"), most_open=3)
+        with pytest.raises(RateLimited, match=r"3 questions open .* 2 are open, and this batch has 2") as refused:
+            await batches.create(own, ITEMS, idempotency=("l", "digest"), most_open=3)
+        assert refused.value.retry_after_s
+        assert not [key async for key in redis.scan_iter("ragopt:batch-items:*") if first.encode() not in key]
+        assert await batches.create(own, ITEMS, idempotency=("k", "digest"), most_open=3) == (first, False)
+        assert (await batches.create(replace(own, key_id="k2"), ITEMS, most_open=3))[1]
+        await batches.record(first, {0: BatchResult("a", None, "none", ("c", "s"))})
+        second, new = await batches.create(own, ITEMS, idempotency=("l", "digest"), most_open=3)
+        assert new
+        with pytest.raises(RateLimited, match="3 are open"):
+            await batches.create(own, ITEMS, most_open=3)
+        for batch_id in (first, second):
+            await batches.finish(batch_id, "cancelled")
+        assert (await batches.create(own, ITEMS, most_open=3))[1]
+        assert (await batches.create(own, ITEMS))[1]
 
     with_redis(redis_url, scenario)
 
