@@ -27,12 +27,14 @@ from eval.prefix.replay import target_of
 from eval.report import ConfigValue, Report
 from ragopt.config import Settings
 from ragopt.domain import Answer, Context, Question, Usage
+from ragopt.form import in_paragraphs
 from ragopt.money.prices import Prices, priced
 from ragopt.pipeline import ABSTENTION
 from ragopt.providers.deployment import Deployment
 from ragopt.providers.layout import STABLE, Part, Prompt
 from ragopt.providers.protocol import CompletionRequest, TextDelta
 from ragopt.results import Prepared
+from ragopt.settings.collections import told_of
 from ragopt.settings.models import ModelSettings
 from ragopt.telemetry import Trace
 from ragopt.tokens import count_tokens
@@ -50,13 +52,17 @@ WORTH_SAYING = 0.9
 
 @dataclass(frozen=True, slots=True)
 class PromptJob:
-    """What to audit: `limit` questions, None for all; the model that answers, and the application's text."""
+    """What to audit: `limit` questions, None for all; the model that answers, and the application's text.
+
+    collection: whose instructions and examples of `[[collections]]` stand in each prompt; "": those of every one.
+    """
 
     limit: int | None = None
     seed: int = 0
     overrides: Overrides = field(default_factory=dict)
     model: str = EXTRACTIVE
     instructions: str = ""
+    collection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +97,13 @@ async def measure(folder: Path, job: PromptJob) -> Audit:
         raise DatasetError(f"{folder}: no question")
     async with ingested(dataset, overrides=job.overrides) as corpus:
         model = model_named(job.model, corpus.settings)
+        told = told_of(corpus.settings.collections, tenant=TENANT, collection=job.collection or dataset.name)
+        instructions = in_paragraphs(told.instructions, job.instructions)
         rows = []
         for query in tqdm(queries, desc=f"ask {dataset.name}"):
             question = Question(query.text, TENANT, dataset.name, cache="off", knobs=corpus.settings.knobs())
-            rows.append(await audited(corpus, replace(question, instructions=job.instructions), model=model))
+            question = replace(question, instructions=instructions, examples=told.examples)
+            rows.append(await audited(corpus, question, model=model))
         silent = {} if job.model == EXTRACTIVE else await without_lines(rows, model)
     await model.provider.close()
     return audit_of(dataset.name, rows, silent=silent, model=model, job=job)

@@ -16,6 +16,7 @@ def add_to(commands: Commands) -> None:
     prompt.epilog = "example: python -m eval prompt --data shared/data/clapnq --limit 100"
     add_sets(prompt)
     prompt.add_argument("--model", default="extractive", metavar="NAME", help="a configured model that answers")
+    prompt.add_argument("--collection", default="", metavar="NAME", help="whose `[[collections]]` stand in each prompt")
     prompt.add_argument("--instructions", type=Path, metavar="FILE", help="what the application adds to the rules")
     prompt.add_argument(
         "--set",
@@ -43,6 +44,7 @@ def run_prompt(arguments: argparse.Namespace) -> int:
         overrides=overrides_of(arguments.set or ()),
         model=arguments.model,
         instructions=text,
+        collection=arguments.collection,
     )
     audits = [asyncio.run(measure(folder, job)) for folder in arguments.data]
     code = show([audit.report for audit in audits], as_lines=arguments.json)

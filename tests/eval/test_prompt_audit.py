@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.results import History, Prepared
 from ragopt.settings.models import ModelSettings
 from ragopt.wiring.models import deployment_of
+from tests.environment import environment
 from tests.eval.folders import written_set
 from tests.fakes import context_of, passage
 
@@ -48,6 +50,21 @@ def test_what_each_part_costs(tmp_path: Path) -> None:
     assert metrics["usd_per_1000.passages"].value > 0
     assert 0 < metrics["passages_cited"].value <= 1
     assert metrics["context_needed.p50"].value <= metrics["context_needed.p95"].value
+
+
+def test_what_a_collection_adds_is_paid_for_too(tmp_path: Path) -> None:
+    """Its instructions and its examples are parts of each prompt, and the command's text stands behind the first."""
+    example = {"question": "Why?", "passages": ["Because."], "answer": "Because [1]."}
+    (tmp_path / "examples.jsonl").write_text(json.dumps(example))
+    entry = f'[[collections]]\nname = "hr"\ninstructions = "Be formal."\nexamples = "{tmp_path / "examples.jsonl"}"\n'
+    (tmp_path / "ragopt.toml").write_text(entry)
+    with environment(RAGOPT_CONFIG=str(tmp_path / "ragopt.toml")):
+        job = PromptJob(collection="hr", instructions="Use metres.")
+        metrics = asyncio.run(measure(written_set(tmp_path / "set"), job)).report.metrics
+        plain = asyncio.run(measure(written_set(tmp_path / "other"), PromptJob())).report.metrics
+    assert metrics["tokens.examples"].value > 0
+    assert metrics["tokens.application"].value > 0
+    assert not {"tokens.examples", "tokens.application"} & set(plain)
 
 
 def test_a_context_is_needed_down_to_its_last_cited_passage() -> None:

@@ -34,7 +34,7 @@ ALLOWED = [
 
 @pytest.mark.parametrize(("one", "other"), FORBIDDEN)
 def test_what_contradicts_is_forbidden(one: str, other: str) -> None:
-    """Another number, unit, date or direction, or one negation: one answer can not be for both, whichever comes first."""
+    """Another number, unit, date or direction, or one negation: no answer can be for both, whichever comes first."""
     assert differences(one, other).forbid
     assert differences(other, one).forbid
 
