@@ -71,7 +71,7 @@ def disk_full(size: Size) -> Report:
         own = ["--mount"] if os.getuid() == 0 else ["--mount", "--user", "--map-root-user"]
         mount = f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "$1" && exec "$2" -m eval.campaign.disk "$@"'
         unshare = shutil.which("unshare")
-        rounds = str(size.of(ROUNDS, least=2))
+        rounds = str(size.of(ROUNDS))
         if unshare is None or subprocess.run([unshare, *own, "true"], check=False, capture_output=True).returncode:  # noqa: S603
             return Report("disk", "generated", 0, size.seed, {"unshare": False}, {"fills": exact(0)})
         command = [unshare, *own, "sh", "-c", mount, "sh", str(disk), sys.executable, str(result), rounds]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.e2e.service import running
 from tests.embedding_endpoint import embedding_endpoint
-from tests.ragopt.cli.running import ragopt
+from tests.ragopt.cli.running import ragopt_here
 
 LEAVE = {"id": "leave", "text": "Every employee has 27 vacation days a year."}
 LUNCH = {"id": "lunch", "text": "Lunch is served at noon in the garden."}
@@ -20,11 +21,10 @@ ABOUT_LUNCH = {"question": "Where is lunch served?"}
 def test_an_index_moves_to_a_served_model(tmp_path: Path) -> None:
     """What this machine embedded, the same model behind an endpoint reads and adds to; while it is down, all say so."""
     data = tmp_path / "data"
-    with running(data) as made, made.client() as client:
-        client.post("/ingest", json={"documents": [LEAVE]}).raise_for_status()
-        key = made.key
+    (tmp_path / "leave.jsonl").write_text(json.dumps(LEAVE))
+    assert ragopt_here("ingest", "leave.jsonl", "--data-dir", data, cwd=tmp_path).returncode == 0
     with embedding_endpoint() as endpoint:
-        with running(data, RAGOPT_EMBEDDING_MODEL=endpoint.url) as made, made.client(key) as client:
+        with running(data, RAGOPT_EMBEDDING_MODEL=endpoint.url) as made, made.client() as client:
             assert "27" in client.post("/answer", json=ABOUT_LEAVE).json()["answer"]
             again = client.post("/ingest", json={"documents": [LEAVE, LUNCH]}).json()
             assert [item["status"] for item in again["documents"]] == ["unchanged", "created"]
@@ -35,7 +35,7 @@ def test_an_index_moves_to_a_served_model(tmp_path: Path) -> None:
             assert client.get("/readyz").json()["status"] == "ok"
             assert "garden" in client.post("/answer", json={"question": "In which place is lunch?"}).json()["answer"]
             assert client.get("/documents/tea").status_code == 404
-        doctor = ragopt("doctor", "--data-dir", data, cwd=tmp_path, RAGOPT_EMBEDDING_MODEL=endpoint.url)
+        doctor = ragopt_here("doctor", "--data-dir", data, cwd=tmp_path, RAGOPT_EMBEDDING_MODEL=endpoint.url)
     assert f"{endpoint.url} answers, 384 numbers a vector" in doctor.stdout
 
 

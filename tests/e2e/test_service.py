@@ -25,7 +25,7 @@ from ragopt.tokens import count_tokens
 from tests.e2e.service import Running, running
 from tests.house.source import ROOT
 from tests.ragopt.api.fakes import events_of, eventually
-from tests.ragopt.cli.running import ragopt
+from tests.ragopt.cli.running import ragopt, ragopt_here
 
 HANDBOOK = """# Handbook
 
@@ -115,16 +115,19 @@ def test_filter_decides_what_is_searched(service: Running, tmp_path: Path) -> No
         client.post("/ingest", json={"documents": documents, "collection": "offices"}).raise_for_status()
         both = client.post("/context", json={**asked, "filter": {"floor": [1, 2]}}).json()
         rome = client.post("/context", json={**asked, "filter": {"city": "Rome", "floor": 2.0}}).json()
-        cities = ["Oslo", "Rome", "Oslo"]
+        cities = ["Oslo", "Rome"]
         answers = [client.post("/answer", json={**asked, "filter": {"city": city}}).json() for city in cities]
+        # On a busy machine the cache may be late.
+        oslo = {**asked, "filter": {"city": "Oslo"}}
+        eventually(lambda: client.post("/answer", json=oslo).json()["cache"]["status"] == "hit", within_s=20)
         none = client.post("/answer", json={**asked, "filter": {"city": "Oslo", "floor": "1"}})
     assert {passage["document_id"] for passage in both["passages"]} == {"north", "south"}
     assert {passage["document_id"] for passage in rome["passages"]} == {"south"}
-    assert [("eight" in whole["answer"], "nine" in whole["answer"]) for whole in answers[:2]] == [
+    assert [("eight" in whole["answer"], "nine" in whole["answer"]) for whole in answers] == [
         (True, False),
         (False, True),
     ]
-    assert [whole["cache"]["status"] for whole in answers] == ["miss", "miss", "hit"]
+    assert [whole["cache"]["status"] for whole in answers] == ["miss", "miss"]
     assert (none.status_code, none.json()["abstained"], none.json()["context"]["passages"]) == (200, True, [])
     place = ("--collection", "offices", "--data-dir", data_dir_of(service))
     told = ragopt("ask", asked["question"], "--filter", "city=Rome", "--filter", "floor=[1, 2]", *place, cwd=tmp_path)
@@ -223,7 +226,11 @@ def test_restart_keeps_everything(tmp_path: Path) -> None:
 
 
 def test_service_goes_on_without_redis(tmp_path: Path) -> None:
-    """While Redis is down the service is degraded: answers and ingests go on, conversations are refused."""
+    """While Redis is down the service is degraded: answers and ingests go on, conversations are refused.
+
+    A killed Redis is started again under the running service, with the conversations that it held.
+    """
+    asked = {**QUESTION, "conversation_id": "c1"}
     with running(tmp_path / "data") as made, made.client() as client:
         client.post("/ingest", json={"documents": [{"id": "a", "text": HANDBOOK}]}).raise_for_status()
         # Paused, not killed: one that is gone is started again.
@@ -232,27 +239,19 @@ def test_service_goes_on_without_redis(tmp_path: Path) -> None:
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         assert "27" in client.post("/answer", json=QUESTION).json()["answer"]
-        refused = client.post("/answer", json={**QUESTION, "conversation_id": "c1"})
+        refused = client.post("/answer", json=asked)
         assert (refused.status_code, refused.json()["code"]) == (503, "conversation_unavailable")
         assert client.post("/ingest", json={"documents": [{"id": "b", "text": "Lunch is at noon."}]}).is_success
         assert client.get("/documents/b").json()["text"] == "Lunch is at noon."
         os.kill(server, signal.SIGCONT)
-        assert made.terminate() == 0
-
-
-def test_redis_that_dies_comes_back(tmp_path: Path) -> None:
-    """A killed Redis is started again under the running service, with the conversations that it held."""
-    asked = {**QUESTION, "conversation_id": "c1"}
-    with running(tmp_path / "data") as made, made.client() as client:
-        client.post("/ingest", json={"documents": [{"id": "a", "text": HANDBOOK}]}).raise_for_status()
-        client.post("/answer", json=asked).raise_for_status()
-        died = redis_of(tmp_path / "data")
-        os.kill(died, signal.SIGKILL)
+        eventually(lambda: client.post("/answer", json=asked).is_success, within_s=30)
+        os.kill(server, signal.SIGKILL)
         # How long it is gone is chance, so nobody waits to see it gone.
-        eventually(lambda: is_replaced(tmp_path / "data", died), within_s=30)
+        eventually(lambda: is_replaced(tmp_path / "data", server), within_s=30)
         eventually(lambda: client.get("/readyz").json()["status"] == "ok", within_s=30)
         assert client.get("/conversations/c1").json()["turns"]
         assert client.post("/answer", json=asked).is_success
+        assert made.terminate() == 0
 
 
 def redis_of(data_dir: Path) -> int:
@@ -299,14 +298,14 @@ def test_commands_work_without_a_service(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# Gate\n\nThe gate closes at eight in the evening.")
     late = {"id": "late", "text": "The gate closes at ten in the evening.", "metadata": {"day": "Friday"}, "access": []}
     (tmp_path / "b.jsonl").write_text(json.dumps(late))
-    assert ragopt("ingest", "b.jsonl", cwd=tmp_path).returncode == 0
-    friday = ragopt("ask", "When does the gate close?", "--filter", "day=Friday", cwd=tmp_path)
+    assert ragopt_here("ingest", "b.jsonl", cwd=tmp_path).returncode == 0
+    friday = ragopt_here("ask", "When does the gate close?", "--filter", "day=Friday", cwd=tmp_path)
     assert "ten in the evening" in friday.stdout
     ingested = ragopt("ingest", "a.md", "--access", "group:hr", cwd=tmp_path)
     assert (ingested.returncode, "1 created" in ingested.stdout) == (0, True)
     asked = ragopt("ask", "When does the gate close?", "--json", cwd=tmp_path)
     assert "eight in the evening" in json.loads(asked.stdout)["answer"]
-    missing = ragopt("ask", "Why?", "--collection", "nowhere", cwd=tmp_path)
+    missing = ragopt_here("ask", "Why?", "--collection", "nowhere", cwd=tmp_path)
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
 
 
