@@ -67,7 +67,7 @@ def levels_out(levels: Mapping[float, Acceptance | None]) -> list[Json]:
     """Return the levels as JSON, the operator's bound first."""
     return [
         {
-            "max_wrong": bound,
+            "max_wrong": round(bound, 6),
             "level": level and level.level,
             "labels": level.labels if level else 0,
             "wrong": {"value": level.wrong.value, "low": level.wrong.low, "high": level.wrong.high} if level else None,
