@@ -88,11 +88,12 @@ def filled(disk: Path, rounds: int, *, seed: int) -> Report:
     """Fill the disk, look, and give the room back, again and again. Raises: `BenchError`."""
     with tempfile.TemporaryDirectory(prefix="ragopt-") as folder:
         run = Filling(Known(Path(folder), random.Random(seed)), disk)  # noqa: S311
-        with served(run) as service, client_of(service) as client:
-            ingest(Traffic(service, run.known.journal, run.known.faults), client, NAMES)
         for number in tqdm(range(rounds), desc="full disks"):
             with served(run) as service:
-                inspect(run.known, service)
+                if number:
+                    inspect(run.known, service)
+                else:
+                    begin(run, service)
                 one_filling(run, service, number=number)
         with served(run) as service:
             inspect(run.known, service)
@@ -101,6 +102,12 @@ def filled(disk: Path, rounds: int, *, seed: int) -> Report:
     counts |= {kind: faults.counts[kind] for kind in FAULTS}
     metrics = {name: exact(value) for name, value in counts.items()}
     return Report("disk", "generated", rounds, seed, {"disk_mib": DISK_MIB}, metrics, failures=tuple(faults.examples))
+
+
+def begin(run: Filling, service: RunningService) -> None:
+    """Ingest the documents that the traffic then changes."""
+    with client_of(service) as client:
+        ingest(Traffic(service, run.known.journal, run.known.faults), client, NAMES)
 
 
 def served(run: Filling) -> AbstractContextManager[RunningService]:
