@@ -90,10 +90,7 @@ def filled(disk: Path, rounds: int, *, seed: int) -> Report:
         run = Filling(Known(Path(folder), random.Random(seed)), disk)  # noqa: S311
         for number in tqdm(range(rounds), desc="full disks"):
             with served(run) as service:
-                if number:
-                    inspect(run.known, service)
-                else:
-                    begin(run, service)
+                begin(run, service, number=number)
                 one_filling(run, service, number=number)
         with served(run) as service:
             inspect(run.known, service)
@@ -104,8 +101,11 @@ def filled(disk: Path, rounds: int, *, seed: int) -> Report:
     return Report("disk", "generated", rounds, seed, {"disk_mib": DISK_MIB}, metrics, failures=tuple(faults.examples))
 
 
-def begin(run: Filling, service: RunningService) -> None:
-    """Ingest the documents that the traffic then changes."""
+def begin(run: Filling, service: RunningService, *, number: int) -> None:
+    """Ingest the documents that the traffic then changes; in later rounds, look at what the one before has left."""
+    if number:
+        inspect(run.known, service)
+        return
     with client_of(service) as client:
         ingest(Traffic(service, run.known.journal, run.known.faults), client, NAMES)
 
