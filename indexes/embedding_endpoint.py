@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from indexes.endpoint import checked_address, client_of
+from indexes.endpoint import checked_address, client_of, described, reason
 from indexes.errors import EmbeddingUnavailable
 from indexes.model import SETTING
 from indexes.records import FloatMatrix, FloatVector
 
-MESSAGE_CHARS = 200
 # 424: the model failed on this batch. 429: more requests are under way than the server takes.
 TRY_AGAIN_STATUSES = frozenset({408, 424, 425, 429})
 # A text without tokens, as the server takes it.
@@ -41,6 +40,8 @@ class Patience:
     pauses_s: tuple[float, ...]
 
 
+# Whoever asks whether the service is ready waits no longer than this.
+PING = Patience(2.0, ())
 QUESTION = Patience(5.0, (0.05,))
 DOCUMENTS = Patience(60.0, (0.1, 0.4, 1.6, 6.4))
 
@@ -76,9 +77,9 @@ class EmbeddingEndpoint:
         self.url = str(address).rstrip("/")
         self._client = client_of(address, api_key, timeout_s=QUESTION.timeout_s)
 
-    async def info(self) -> Info:
+    async def info(self, patience: Patience) -> Info:
         """Return which model runs there."""
-        return read(INFO, await self._call("/info", QUESTION), self.url)
+        return read(INFO, await self._call("/info", patience), self.url)
 
     async def pooled(self, text: str) -> FloatVector:
         """Return float32 [dim]: one vector of the whole text, as the server pools it."""
@@ -115,7 +116,7 @@ class EmbeddingEndpoint:
             try:
                 response = await self._client.send(request)
             except httpx.HTTPError as error:
-                failed = f"{type(error).__name__}: {str(error)[:MESSAGE_CHARS]}".rstrip(": ")
+                failed = described(error)
             else:
                 if response.status_code == httpx.codes.OK:
                     return response.content
@@ -132,9 +133,7 @@ def read(kind: TypeAdapter[T], content: bytes, url: str) -> T:
     try:
         return kind.validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        what = f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
-        raise EmbeddingUnavailable(f"{url}: no answer of an embedding endpoint: {what}") from error
+        raise EmbeddingUnavailable(f"{url}: no answer of an embedding endpoint: {reason(error)}") from error
 
 
 def read_arrays(content: bytes, count: int, ndim: int, url: str) -> list[NDArray[np.float32]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from indexes.errors import ModelUnavailable
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MESSAGE_CHARS = 200
 
 
 def is_served(model: str) -> bool:
@@ -35,3 +36,16 @@ def client_of(address: httpx.URL, api_key: SecretStr | None, *, timeout_s: float
     if api_key is not None:
         headers["Authorization"] = f"Bearer {api_key.get_secret_value()}"
     return httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=address.host not in LOOPBACK)
+
+
+def described(error: httpx.HTTPError) -> str:
+    """Return one line of why a call failed."""
+    return f"{type(error).__name__}: {str(error)[:MESSAGE_CHARS]}".rstrip(": ")
+
+
+def reason(error: ValueError) -> str:
+    """Return one line of what is wrong with a body, without the body."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+    return str(error)

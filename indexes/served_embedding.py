@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import SecretStr
 from threadpoolctl import threadpool_limits
 
-from indexes.embedding_endpoint import DOCUMENTS, QUESTION, EmbeddingEndpoint, Info, Tokens
+from indexes.embedding_endpoint import DOCUMENTS, PING, QUESTION, EmbeddingEndpoint, Info, Tokens
 from indexes.errors import EmbeddingUnavailable, ModelUnavailable
 from indexes.model import SETTING, SHIPPED_SHA256, Pooling, pooled
 from indexes.records import Encoded, EncodedQuestion, FloatMatrix, FloatVector, IntVector
@@ -147,7 +147,7 @@ class ServedEmbedder:
 
     async def ping(self) -> None:
         """Return if the endpoint answers, and still runs the model that it ran first."""
-        info = await self._endpoint.info()
+        info = await self._endpoint.info(PING)
         if info != self._model.info:
             raise EmbeddingUnavailable(
                 f"{self._endpoint.url} runs {info.model_id}, and ran {self._model.info.model_id} when the service "
@@ -171,7 +171,7 @@ class ServedEmbedder:
 async def served_model(endpoint: EmbeddingEndpoint) -> ServedModel:
     """Return what an endpoint runs. Raises: `EmbeddingUnavailable`, `ModelUnavailable` if it cannot be used."""
     info, whole, (vectors,), (tokens,) = await asyncio.gather(
-        endpoint.info(),
+        endpoint.info(QUESTION),
         endpoint.pooled(PROBE),
         endpoint.token_vectors([PROBE], QUESTION),
         endpoint.tokens([PROBE], QUESTION),

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
-from indexes.endpoint import checked_address, client_of
+from indexes.endpoint import checked_address, client_of, described, reason
 from ragopt.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
 from ragopt.stages.rerank.choice import SETTING
 
@@ -20,7 +20,6 @@ from ragopt.stages.rerank.choice import SETTING
 BATCH_PAIRS = 32
 # A question's deadline is shorter: this one ends what nobody waits for any more.
 TIMEOUT_S = 5.0
-MESSAGE_CHARS = 200
 TRY_AGAIN_STATUSES = frozenset({408, 425, 429})
 
 
@@ -78,7 +77,7 @@ def in_order(ranks: Ranks, *, count: int) -> list[float]:
 def translated(error: httpx.HTTPError, address: str) -> ProviderError:
     """Return our error for one of httpx."""
     kind = ProviderUnavailable if isinstance(error, httpx.TransportError) else ProviderProtocolError
-    return kind(f"{address}: {type(error).__name__}: {str(error)[:MESSAGE_CHARS]}".rstrip(": "))
+    return kind(f"{address}: {described(error)}")
 
 
 def refusal(response: httpx.Response, address: str) -> ProviderError:
@@ -90,11 +89,3 @@ def refusal(response: httpx.Response, address: str) -> ProviderError:
     if status >= 400:
         return ProviderRejected(sentence)
     return ProviderProtocolError(sentence)
-
-
-def reason(error: ValueError) -> str:
-    """Return one line of what is wrong with a body, without the body."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
-    return str(error)
