@@ -16,6 +16,13 @@ async def ended(office: Office, batch_id: str) -> None:
             await asyncio.sleep(0.01)
 
 
+async def sent(office: Office, batch_id: str) -> None:
+    """Return once the provider has the batch and its id is written down."""
+    async with asyncio.timeout(120):
+        while not all([part.id for part in await office.desk.store.parts(batch_id)] or [""]):
+            await asyncio.sleep(0.01)
+
+
 def test_batches_run_side_by_side_and_end(redis_url: str) -> None:
     """One that waits for its provider holds up no other."""
 
@@ -24,6 +31,8 @@ def test_batches_run_side_by_side_and_end(redis_url: str) -> None:
         second = await office.accept(ask(FEE, model="quick"))
         async with BatchRunner(office.desk):
             await ended(office, second)
+            # The provider's clock counts from when it has the batch.
+            await sent(office, first)
             assert (await office.desk.store.info(first)).ended_at is None
             office.stub.advance(1_000)
             await ended(office, first)
@@ -39,9 +48,7 @@ def test_another_process_goes_on_at_once_after_a_clean_stop(redis_url: str) -> N
         batch_id = await office.accept(ask(CATS))
         async with BatchRunner(office.desk):
             # A stop before the provider's id is written down is another case, which a clock must see through.
-            async with asyncio.timeout(120):
-                while not all([part.id for part in await office.desk.store.parts(batch_id)] or [""]):
-                    await asyncio.sleep(0.01)
+            await sent(office, batch_id)
         assert [claim.id for claim in await office.desk.store.claim()] == [batch_id]
         await office.desk.store.orphan()
         office.stub.advance(1_000)
