@@ -14,6 +14,11 @@ from fastapi import FastAPI
 from ragopt.api.running import Lifetime
 
 BACKLOG = 2048
+# uvloop takes one connection a listener and turn of the loop (libuv since 1.45), and a turn of a busy loop is long: of
+# a hundred callers who come at once the last would wait for seconds before anything is read of them.
+LISTENERS = 16
+# Longer than load balancers and clients keep an idle connection: whoever closes it must not be the one who is asked.
+KEEP_ALIVE_S = 75
 # What uvicorn still grants open connections once the drain is over.
 LAST_WORDS_S = 1
 
@@ -38,6 +43,7 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 lifespan="on",
                 workers=1,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=LAST_WORDS_S,
             )
         )
@@ -47,8 +53,9 @@ class DrainingServer(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen; then `on_started` is told."""
-        await super().startup(sockets)
+        """Start the application, then listen with several listeners a socket; then `on_started` is told."""
+        given = sockets or []
+        await super().startup([*given, *(bound.dup() for bound in given for _ in range(LISTENERS - 1))] or None)
         if self.started and self._on_started is not None:
             self._on_started()
 

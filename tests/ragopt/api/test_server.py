@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
+from contextlib import ExitStack, nullcontext
 
 import httpx
 import pytest
+import uvloop
 
-from ragopt.api.server import listening_socket, url_of
+from ragopt.api.app import create_app
+from ragopt.api.running import Lifetime
+from ragopt.api.server import LISTENERS, DrainingServer, listening_socket, url_of
 from ragopt.config import Settings
 from tests.ragopt.api.fakes import FakeService, Served, eventually, served
 
@@ -75,6 +80,31 @@ def test_what_does_not_end_in_time_is_told_so() -> None:
     assert not any(line.startswith("event: ") for line in rest[rest.index("event: error") + 1 :])
     assert [(item.status_code, item.json()["code"]) for item in answers] == [(503, "draining")]
     assert service.pipeline.closed.is_set()
+
+
+def test_callers_who_come_at_once_are_let_in_together() -> None:
+    """A turn of the loop lets in as many as there are listeners: a busy loop has few turns a second."""
+    callers = 3 * LISTENERS
+    app = create_app(lambda: nullcontext(FakeService()), Settings(), lifetime=Lifetime())  # type: ignore[arg-type,return-value]
+    server = DrainingServer(app, lifetime=Lifetime(), drain_s=0)
+
+    async def let_in(bound: socket.socket, connections: ExitStack) -> int:
+        serving = asyncio.create_task(server.serve([bound]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        for _ in range(callers):
+            connections.enter_context(socket.create_connection(bound.getsockname()))
+        turns = 0
+        while len(server.server_state.connections) < callers:
+            turns += 1
+            await asyncio.sleep(0)
+        server.should_exit = True
+        await serving
+        return turns
+
+    with listening_socket("127.0.0.1", 0) as bound, ExitStack() as connections:
+        turns = uvloop.run(let_in(bound, connections))
+    assert turns <= 6
 
 
 def test_port_in_use_is_an_error() -> None:
