@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import httpx
 from tqdm import tqdm
@@ -18,7 +19,6 @@ from eval.intervals import Interval, bootstrap, exact, percentile_of
 from eval.report import ConfigValue, Report
 
 CHUNKS = 10
-CONCURRENCY = (1, 16)
 REQUESTS = 800
 WARM_UP = 100
 PERCENTS = (50, 95, 99)
@@ -26,6 +26,22 @@ PERCENTS = (50, 95, 99)
 RETRIEVAL = ("embed", "retrieve", "rerank", "pack")
 # Not stages: how the stages add up to the whole.
 SUMS = ("overlap", "other", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How many callers ask at once, and the milliseconds before the first byte of the stub."""
+
+    concurrency: int
+    delay_ms: int = 0
+
+    def __str__(self) -> str:
+        """Return the name that its metrics have."""
+        return f"{self.concurrency}+{self.delay_ms}ms" if self.delay_ms else str(self.concurrency)
+
+
+# Callers of a stub that answers at once ask as fast as the service can; a model's first byte takes about half a second.
+LEVELS = (Level(1), Level(16), Level(16, delay_ms=500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +78,38 @@ def bench_overhead(texts: BenchTexts) -> Report:
     Raises: `BenchError`.
     """
     few = BenchTexts.of(None, chunks=CHUNKS, seed=texts.seed)
-    with stubbed_service() as stubbed:
-        return asyncio.run(measured(stubbed, few))
+    config: dict[str, ConfigValue] = {"model": "stub", "cache": "on", "workers": 1}
+    metrics: dict[str, Interval] = {}
+    for delay_ms, levels in groupby(LEVELS, key=lambda level: level.delay_ms):
+        with stubbed_service(delay_ms=delay_ms) as stubbed:
+            config["chunks"], found = asyncio.run(measured(stubbed, few, tuple(levels)))
+        metrics |= found
+    return Report("bench.overhead", few.name, REQUESTS, few.seed, config, metrics)
 
 
-async def measured(stubbed: Stubbed, texts: BenchTexts) -> Report:
-    """Return the report of a running service: fill it, warm it, then ask."""
-    service = stubbed.service
-    limits = httpx.Limits(max_connections=max(CONCURRENCY), max_keepalive_connections=max(CONCURRENCY))
+async def measured(stubbed: Stubbed, texts: BenchTexts, levels: Sequence[Level]) -> tuple[int, dict[str, Interval]]:
+    """Return the chunks of a running service and its metrics: fill it, warm it, then ask."""
+    service, most = stubbed.service, max(level.concurrency for level in levels)
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
     async with httpx.AsyncClient(
         base_url=service.url, headers=service.headers(), timeout=TIMEOUT_S, limits=limits
     ) as client:
         chunks = await fill(client, texts)
         questions = texts.questions()
-        await answered(client, taken(questions, WARM_UP), concurrency=max(CONCURRENCY))
+        await answered(client, taken(questions, WARM_UP), concurrency=most)
         metrics: dict[str, Interval] = {}
-        for concurrency in CONCURRENCY:
-            metrics |= await level(client, questions, stubbed=stubbed, concurrency=concurrency, seed=texts.seed)
-    config: dict[str, ConfigValue] = {"chunks": chunks, "model": "stub", "cache": "on", "workers": 1}
-    return Report("bench.overhead", texts.name, REQUESTS, texts.seed, config, metrics)
+        for level in levels:
+            metrics |= await measured_at(level, client, questions, stubbed=stubbed, seed=texts.seed)
+    return chunks, metrics
 
 
-async def level(
-    client: httpx.AsyncClient, questions: Iterator[str], *, stubbed: Stubbed, concurrency: int, seed: int
+async def measured_at(
+    level: Level, client: httpx.AsyncClient, questions: Iterator[str], *, stubbed: Stubbed, seed: int
 ) -> dict[str, Interval]:
-    """Return the metrics of one concurrency, over questions that were not asked before."""
+    """Return the metrics of one level, over questions that were not asked before."""
     asked = taken(questions, REQUESTS)
     processor_s, loop_s = stubbed.processor_s(), stubbed.loop_s()
-    replies = await answered(client, asked, concurrency=concurrency)
+    replies = await answered(client, asked, concurrency=level.concurrency)
     processor_ms = 1000 * (stubbed.processor_s() - processor_s) / len(asked)
     loop_ms = 1000 * (stubbed.loop_s() - loop_s) / len(asked)
     calls = await asyncio.to_thread(stubbed.calls)
@@ -98,15 +118,15 @@ async def level(
         raise BenchError(f"{len(missing)} questions never reached the stub, {missing[0]!r} among them")
     rows = [Answered(ms, timings, calls[question]) for question, ms, timings in replies]
     metrics = {
-        f"overhead@{concurrency}.p{percent}_ms": percentile([row.overhead_ms for row in rows], percent, seed=seed)
+        f"overhead@{level}.p{percent}_ms": percentile([row.overhead_ms for row in rows], percent, seed=seed)
         for percent in PERCENTS
     }
     metrics |= {
-        f"{part}@{concurrency}.p50_ms": percentile([getattr(row, f"{part}_ms") for row in rows], 50, seed=seed)
+        f"{part}@{level}.p50_ms": percentile([getattr(row, f"{part}_ms") for row in rows], 50, seed=seed)
         for part in ("stub", "retrieval")
     }
-    metrics |= {f"processor@{concurrency}.ms": exact(processor_ms), f"loop@{concurrency}.ms": exact(loop_ms)}
-    return metrics | (stage_metrics(rows, seed=seed) if concurrency == 1 else {})
+    metrics |= {f"processor@{level}.ms": exact(processor_ms), f"loop@{level}.ms": exact(loop_ms)}
+    return metrics | (stage_metrics(rows, seed=seed) if level.concurrency == 1 else {})
 
 
 async def answered(

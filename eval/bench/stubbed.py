@@ -91,9 +91,12 @@ def used_s(stat: Path) -> float:
 
 
 @contextmanager
-def stubbed_service() -> Iterator[Stubbed]:
-    """Start the stub and the service in front of it, with a key of its own; end both. Raises: `BenchError`."""
-    with tempfile.TemporaryDirectory(prefix="ragopt-bench-") as name, running_stub() as url:
+def stubbed_service(*, delay_ms: int = 0) -> Iterator[Stubbed]:
+    """Start the stub and the service in front of it, with a key of its own; end both.
+
+    delay_ms: what the stub waits before each answer. Raises: `BenchError`.
+    """
+    with tempfile.TemporaryDirectory(prefix="ragopt-bench-") as name, running_stub(delay_ms) as url:
         folder = Path(name)
         models = [MODEL.format(tier=tier, provider=provider, url=url + path) for tier, provider, path in MODELS]
         config = "".join([*models, SETTINGS])
@@ -103,10 +106,10 @@ def stubbed_service() -> Iterator[Stubbed]:
 
 
 @contextmanager
-def running_stub() -> Iterator[str]:
+def running_stub(delay_ms: int) -> Iterator[str]:
     """Run the provider stub as a process for the block; yield its address."""
     port = free_port()
-    command = [sys.executable, "-m", "eval", "stub", "--port", str(port)]
+    command = [sys.executable, "-m", "eval", "stub", "--port", str(port), "--delay-ms", str(delay_ms)]
     process = subprocess.Popen(command, cwd=source_root(), stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         wait_for(f"http://127.0.0.1:{port}", process)
