@@ -62,6 +62,7 @@ def standing_text(standing: Json) -> str:
     """Return it as a person reads it: what happened, the targets with the largest gap first, the techniques."""
     total = cast("Row", standing["total"])
     calls = f"{total['calls']} model calls" + (f", {n} without a price" if (n := total["unpriced_calls"]) else "")
+    calls += f", failed attempts: {n}" if (n := total["failed_calls"]) else ""
     days = f"last {standing['days']} days" if standing["days"] != 1 else "today"
     head = f"{standing['tenant']}, {days}: {total['answers']} answers, {calls}"
     money = f"spent {total['spent_usd']} USD, saved {total['saved_usd']} of {total['baseline_usd']} USD"

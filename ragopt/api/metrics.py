@@ -56,6 +56,16 @@ class Moment(Collector):
         yield GaugeMetricFamily(
             "ragopt_loop_lag_seconds", "most that the event loop was late in 5 s", shared.lag.worst_s
         )
+        yield self._cost_alarms()
         outbox = shared.service.accounts.outbox
         yield GaugeMetricFamily("ragopt_writes_waiting", "writes that Redis has not confirmed", outbox.waiting)
         yield CounterMetricFamily("ragopt_writes_lost", "writes that were given up", outbox.dropped)
+
+    def _cost_alarms(self) -> Metric:
+        """Return the alarms that were told; a kind without any is 0, so that its first one shows as an increase."""
+        told = CounterMetricFamily(
+            "ragopt_cost_alarms", "days on which an answer cost more, on average, than it may", labels=["kind"]
+        )
+        for kind, count in self._shared.service.accounts.costs.told.items():
+            told.add_metric([kind], count)
+        return told

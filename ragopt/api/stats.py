@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,7 +17,7 @@ from ragopt.api.running import running
 from ragopt.api.schemas import ProblemOut, Wire
 from ragopt.api.security import BEARER, AdminCaller, KeyedRoute
 from ragopt.domain import Technique
-from ragopt.money.drift import DAYS_BEFORE, Alarm, alarms
+from ragopt.money.drift import DAYS_BEFORE, Alarm, AlarmKind, alarms
 from ragopt.money.stats import Stats, Sums, last_days, stats_of
 from ragopt.money.targets import Aim, Paying, TechniquePay, gaps, paying
 from ragopt.settings.money import TargetSettings
@@ -33,7 +33,10 @@ router = APIRouter(
 class SumsOut(Wire):
     """Model calls and answers, and their money; `unpriced_calls` have no known price and are not in `spent_usd`."""
 
-    calls: int
+    calls: Annotated[int, Field(description="model calls that used tokens")]
+    failed_calls: Annotated[
+        int, Field(description="attempts that ended with an error; one that used no token is not in `calls`")
+    ]
     unpriced_calls: int
     answers: int
     spent_usd: Money
@@ -57,7 +60,7 @@ class AlarmOut(Wire):
     """A day on which an answer cost more, on average, than the days before or the target allow."""
 
     day: str
-    kind: Literal["cost_drift", "cost_target"]
+    kind: AlarmKind
     cost_per_answer_usd: Money
     limit_usd: Money
 
@@ -158,6 +161,7 @@ def sums_json(sums: Sums) -> Json:
     """Return what every dimension has."""
     return {
         "calls": sums.calls,
+        "failed_calls": sums.failed_calls,
         "unpriced_calls": sums.unpriced_calls,
         "answers": sums.answers,
         "spent_usd": money(sums.spent_usd),

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 
 from ragopt.batches.answering import generated_by, results_left, results_of, said
 from ragopt.batches.desk import Desk, sent_name
-from ragopt.domain import Attempt, Usage
+from ragopt.domain import Attempt, Outcome, Usage
 from ragopt.errors import IncompleteStream, ProviderError, ProviderProtocolError, ProviderUnavailable
 from ragopt.money.ledger import rounded_nano
+from ragopt.money.meter import BudgetReservation
 from ragopt.money.prices import priced
 from ragopt.providers.batches.protocol import BatchLine
 from ragopt.providers.deployment import Deployment, Flaw, Inspection
 from ragopt.providers.drafts import flaw_of
 from ragopt.providers.protocol import Completed, CompletionRequest
-from ragopt.providers.usage import estimated_usage
+from ragopt.providers.usage import NOTHING_USED, estimated_usage
 from ragopt.results import Prepared
 from ragopt.state.batch_records import BatchResult, Part, PartState, SharedCall, Try
 from ragopt.state.batches import CHUNK, runs
@@ -107,16 +108,22 @@ async def settle(desk: Desk, batch_id: str, part: Part, lines: Sequence[tuple[Sh
     record = Record()
     for (call, line), item, half in zip(lines, items, halves, strict=True):
         told = read(desk, desk.call(batch_id, call, item=item, half=half).request, line, name=call.deployment)
-        reservation = desk.reservation(batch_id, call, item.question)
-        if told.usage is None:
-            await reservation.release()
-        else:
-            await reservation.settle(told.usage, told.usage.cost_usd, "error" if told.error else "ok")
-            if told.usage.cost_usd is not None:
-                record.costs[line.custom_id] = rounded_nano(told.usage.cost_usd)
+        await count(desk.reservation(batch_id, call, item.question), told, submitted=bool(part.id))
+        if told.usage is not None and told.usage.cost_usd is not None:
+            record.costs[line.custom_id] = rounded_nano(told.usage.cost_usd)
         await _Outcome(desk, batch_id, part, call, told).into(record, half.prepared(item.question))
     await desk.flush()
     await desk.store.record(batch_id, record.results, calls=record.calls, costs=record.costs)
+
+
+async def count(reservation: BudgetReservation, told: Said, *, submitted: bool) -> None:
+    """Settle the money of a call; one whose batch no provider is known to have taken was not made: it leaves no row."""
+    if told.usage is None and not submitted:
+        await reservation.release()
+        return
+    used, error = told.usage or NOTHING_USED, told.error
+    outcome: Outcome = "error" if error else "ok"
+    await reservation.settle(used, used.cost_usd, outcome, error=error.code if error else "")
 
 
 def read(desk: Desk, request: CompletionRequest, line: BatchLine, *, name: str) -> Said:

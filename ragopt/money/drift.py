@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from ragopt.errors import StateUnavailable
 from ragopt.money.ledger import usd
@@ -24,6 +25,7 @@ DAYS_BEFORE = 14
 MIN_DAYS_BEFORE = 3
 CHECK_S = 3_600.0
 NANO_USD = Decimal("1E-9")
+AlarmKind: TypeAlias = Literal["cost_drift", "cost_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Alarm:
     """A day on which an answer cost more, on average, than it may; both in USD."""
 
     day: date
-    kind: Literal["cost_drift", "cost_target"]
+    kind: AlarmKind
     cost_per_answer_usd: Decimal
     limit_usd: Decimal
 
@@ -81,7 +83,13 @@ class CostWatch:
         self._now = now
         self._tenants: set[str] = set()
         self._told: set[tuple[str, date, str]] = set()
+        self._count: Counter[AlarmKind] = Counter()
         self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def told(self) -> Mapping[AlarmKind, int]:
+        """Return how many alarms of each kind this process has logged, 0 included."""
+        return {kind: self._count[kind] for kind in get_args(AlarmKind)}
 
     def saw(self, tenant: str) -> None:
         """Watch a tenant until the next look; needs a running event loop."""
@@ -98,6 +106,7 @@ class CostWatch:
         for alarm in found:
             if (tenant, alarm.day, alarm.kind) not in self._told:
                 self._told.add((tenant, alarm.day, alarm.kind))
+                self._count[alarm.kind] += 1
                 LOGGER.warning("tenant %s: %s", tenant, alarm.sentence())
         return found
 

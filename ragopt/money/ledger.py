@@ -1,4 +1,4 @@
-"""What is written down about money: a row per model call, and one per answer with what it saved."""
+"""What is written down about money: a row per attempt at a model call, and one per answer with what it saved."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One model call that came to its end.
+    """One attempt at a model call that was sent and came to its end.
 
     id: of the attempt, unique. at: Unix seconds of its end. deployment: the configured name; model: the
     provider's. usage: with its cost, None where the price is not known, and whether it is estimated. streamed:
     whether the caller read the answer while it was written.
-    price_version: which prices the cost was worked out with.
+    price_version: which prices the cost was worked out with. error: the code of the failure, "" for none, as where
+    we closed it because the caller left or what came was rejected.
     """
 
     id: str
@@ -56,12 +57,21 @@ class LedgerRow:
     batch: bool
     outcome: Outcome
     streamed: bool = False
+    error: str = ""
+
+    @property
+    def unused(self) -> bool:
+        """Return whether the attempt failed before it used a token: it cost nothing, and no call came of it."""
+        usage = self.usage
+        used = usage.total_input_tokens or usage.output_tokens or usage.cost_usd != 0
+        return self.outcome == "error" and not used
 
     def addends(self) -> Iterator[Addend]:
-        """Yield what the row adds to its day's sums."""
+        """Yield what the row adds to its day's sums; `calls` are those that used tokens."""
         cost_usd = self.usage.cost_usd
         for dimension, name in (*dimensions(self.payer), ("model", self.deployment)):
-            yield dimension, name, "calls", 1
+            yield dimension, name, "failed_calls", int(self.error != "")
+            yield dimension, name, "calls", int(not self.unused)
             if cost_usd is None:
                 yield dimension, name, "unpriced_calls", 1
             else:
@@ -95,6 +105,7 @@ class LedgerRow:
                 "batch": self.batch,
                 "streamed": self.streamed,
                 "outcome": self.outcome,
+                "error": self.error,
             }
         )
 

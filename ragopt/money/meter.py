@@ -105,7 +105,13 @@ class BudgetMeter:
             raise spent_error(spent)
 
     def settled(
-        self, reservation: BudgetReservation, usage: Usage, *, cost_usd: Decimal | None, outcome: Outcome
+        self,
+        reservation: BudgetReservation,
+        usage: Usage,
+        *,
+        cost_usd: Decimal | None,
+        outcome: Outcome,
+        error: str = "",
     ) -> None:
         """Count what a call cost, and write it down. A cost that is not known counts as all that was held."""
         if reservation.hold is not None:
@@ -127,11 +133,12 @@ class BudgetMeter:
                 batch=reservation.batch,
                 outcome=outcome,
                 streamed=question.streamed,
+                error=error,
             )
         )
 
     def released(self, reservation: BudgetReservation) -> None:
-        """Give back what was held for a call that cost nothing."""
+        """Give back what was held for a call that was not made."""
         if reservation.hold is not None:
             self._budgets.settle(reservation.hold, spent_nano=0)
 
@@ -173,12 +180,12 @@ class BudgetReservation:
     meter: BudgetMeter
     batch: bool = False
 
-    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome) -> None:
+    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome, *, error: str = "") -> None:
         """Count what the attempt cost and write its row; it never fails and never waits."""
-        self.meter.settled(self, usage, cost_usd=cost_usd, outcome=outcome)
+        self.meter.settled(self, usage, cost_usd=cost_usd, outcome=outcome, error=error)
 
     async def release(self) -> None:
-        """Give back what was held: the attempt cost nothing. No row is written."""
+        """Give back what was held: nothing was sent, so no row is written."""
         self.meter.released(self)
 
 

@@ -15,9 +15,13 @@ from ragopt.state.ledger import DaySums
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was added up under one name. answers_without_savings: those whose savings are not known."""
+    """What was added up under one name. answers_without_savings: those whose savings are not known.
+
+    calls: that used tokens. failed_calls: attempts that ended with an error; one that used no token is not in `calls`.
+    """
 
     calls: int
+    failed_calls: int
     unpriced_calls: int
     answers: int
     answers_without_savings: int
@@ -128,6 +132,7 @@ def sums(measures: Mapping[str, int]) -> Sums:
     """Return the measures of one name; 0 for what was never added."""
     return Sums(
         calls=measures.get("calls", 0),
+        failed_calls=measures.get("failed_calls", 0),
         unpriced_calls=measures.get("unpriced_calls", 0),
         answers=measures.get("answers", 0),
         answers_without_savings=measures.get("answers_without_savings", 0),

@@ -35,7 +35,7 @@ from ragopt.providers.deployment import Deployment
 from ragopt.providers.health import Breaker, BreakerRules, Bulkhead, Clock, Verdict
 from ragopt.providers.meter import Meter, Reservation
 from ragopt.providers.protocol import Completed, CompletionRequest, ProviderEvent, TextDelta
-from ragopt.providers.usage import counted_tokens, estimated_usage
+from ragopt.providers.usage import NOTHING_USED, counted_tokens, estimated_usage
 
 LOGGER = logging.getLogger("ragopt.providers")
 # Settling may write to Redis and read the price table for the first time; a cancelled call waits for it no longer.
@@ -238,10 +238,11 @@ class Call:
         elif self.asked:
             usage = await asyncio.to_thread(self._used)
         if self.grant and self.asked:
-            used = usage.total_input_tokens + usage.output_tokens if usage else 0
-            self.target.allowance.settle(self.grant, used_tokens=used)
-        if self.reservation and usage:
-            await self.reservation.settle(usage, usage.cost_usd, self._outcome())
+            used_tokens = usage.total_input_tokens + usage.output_tokens if usage else 0
+            self.target.allowance.settle(self.grant, used_tokens=used_tokens)
+        if self.reservation and self.asked:
+            used = usage or NOTHING_USED
+            await self.reservation.settle(used, used.cost_usd, self._outcome(), error=self._error_code())
         elif self.reservation:
             await self.reservation.release()
         ended_s = time.perf_counter()
@@ -252,7 +253,7 @@ class Call:
             began_s=ended_s if self.asked_s is None else self.asked_s,
             first_s=self.first_s,
             ended_s=ended_s,
-            error=self.error.code if self.error else "",
+            error=self._error_code(),
         )
 
     def _used(self) -> Usage | None:
@@ -269,6 +270,9 @@ class Call:
         if not self.asked:
             return "rejected"
         return "ok" if self.error is None and self.completed else "error"
+
+    def _error_code(self) -> str:
+        return self.error.code if self.error else ""
 
     def _detail(self) -> str:
         if self.error:

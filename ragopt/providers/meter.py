@@ -13,11 +13,14 @@ from ragopt.providers.protocol import CompletionRequest
 class Reservation(Protocol):
     """Money set aside for one attempt. Neither method raises; exactly one of them is called, once."""
 
-    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome) -> None:
-        """Write down what the attempt used, and give back the rest. cost_usd: None where no price is known."""
+    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome, *, error: str = "") -> None:
+        """Write down what an attempt that was sent used, nothing included, and give back the rest.
+
+        cost_usd: None where no price is known. error: the code of its failure, "" for none.
+        """
 
     async def release(self) -> None:
-        """Give all of it back: the attempt cost nothing."""
+        """Give all of it back: nothing was sent."""
 
 
 class Meter(Protocol):
@@ -34,7 +37,7 @@ class Unmetered:
         """Return itself."""
         return self
 
-    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome) -> None:
+    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome, *, error: str = "") -> None:
         """Do nothing."""
 
     async def release(self) -> None:

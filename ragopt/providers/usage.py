@@ -19,6 +19,8 @@ from ragopt.tokens import count_tokens
 # Source: OpenAI cookbook, "How to count tokens with tiktoken".
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_REPLY = 3
+# What an attempt used that failed before it used anything: its cost is known.
+NOTHING_USED = Usage(cost_usd=Decimal(0))
 # About twice what a prompt of the default budget has.
 QUICK_CHARS = 10_000
 

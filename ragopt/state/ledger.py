@@ -76,9 +76,11 @@ class Ledger:
         return self._outbox.dropped
 
     def append(self, row: LedgerRow) -> None:
-        """Write one model call down, once however often it is appended."""
+        """Write one attempt at a model call down, once however often it is appended."""
         seen_s = SEEN_BATCH_TTL_S if row.batch else SEEN_TTL_S
-        self._put(f"call:{row.id}", row.addends(), at=(row.payer.tenant, row.at), text=row.to_json(), seen_s=seen_s)
+        # A call of a batch that was given up may turn out to be charged: that row must not count as written.
+        mark = "failed" if row.unused else "call"
+        self._put(f"{mark}:{row.id}", row.addends(), at=(row.payer.tenant, row.at), text=row.to_json(), seen_s=seen_s)
 
     def answered(self, row: AnswerRow, *, batch: bool = False) -> None:
         """Write one answer down, once however often; batch: it may be written again days later."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from eval.__main__ import main
 from eval.errors import ConfigurationError
 from eval.standing import days_since
 from ragopt.config import load_settings
-from ragopt.money.ledger import AnswerRow, Payer
+from ragopt.domain import Usage
+from ragopt.money.ledger import AnswerRow, LedgerRow, Payer
 from ragopt.wiring.books import opened_books
 from tests.environment import environment
 
@@ -35,7 +37,22 @@ def test_any_other_since_is_refused_in_words(text: str) -> None:
 
 
 def write_answers(data_dir: Path, *, tenant: str) -> None:
-    """Write 30 answers of today into the ledger of a data dir, each of which took a second."""
+    """Write 30 answers of today, each of which took a second, and a call that failed into the ledger of a data dir."""
+    failed = LedgerRow(
+        id="call-1",
+        answer_id="ans_1",
+        at=time.time(),
+        payer=Payer(tenant, "k1", {}, "default"),
+        deployment="small",
+        provider="openai",
+        model="m",
+        tier="simple",
+        usage=Usage(cost_usd=Decimal(0)),
+        price_version="v",
+        batch=False,
+        outcome="error",
+        error="provider_throttled",
+    )
 
     async def write() -> None:
         async with opened_books(load_settings(data_dir=data_dir)) as books:
@@ -43,6 +60,7 @@ def write_answers(data_dir: Path, *, tenant: str) -> None:
                 payer = Payer(tenant, "k1", {}, "default")
                 row = AnswerRow(f"ans_{n}", time.time(), payer, "small", None, claims=2, supported=1, latency_ms=1_000)
                 books.ledger.answered(row)
+            books.ledger.append(failed)
             assert await books.outbox.flush(within_s=60)
 
     asyncio.run(write())
@@ -62,7 +80,7 @@ def test_gaps_are_printed_the_largest_first_and_missed_ones_end_with_1(
         assert main(line) == 1
         assert main([*line, "--json"]) == 1
     *shown, as_json = capsys.readouterr().out.splitlines()
-    assert shown[0] == "acme, last 2 days: 30 answers, 0 model calls"
+    assert shown[0] == "acme, last 2 days: 30 answers, 0 model calls, failed attempts: 1"
     assert [row.split()[0] for row in shown[4:6]] == ["supported_share", "latency_p95_ms"]
     assert [row.split()[-2] for row in shown[4:6]] == ["missed", "met"]
     assert sum("saves nothing" in row for row in shown) == 8

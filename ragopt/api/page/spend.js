@@ -41,8 +41,9 @@ async function another(count) {
 function tiles(total) {
   const baseline = Number(total.baseline_usd);
   const share = baseline > 0 ? `${Math.round((100 * Number(total.saved_usd)) / baseline)} % of the baseline` : "no baseline yet";
+  const failed = total.failed_calls ? `, failed attempts: ${whole(total.failed_calls)}` : "";
   const shown = [
-    ["Answers", whole(total.answers), `${whole(total.calls)} model calls`],
+    ["Answers", whole(total.answers), `${whole(total.calls)} model calls${failed}`],
     ["Spent", dollars(total.spent_usd), total.unpriced_calls ? `${whole(total.unpriced_calls)} calls without a price` : ""],
     ["Saved", dollars(total.saved_usd), share],
     ["Baseline", dollars(total.baseline_usd), "what [baseline] would have cost"],

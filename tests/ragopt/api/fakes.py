@@ -41,6 +41,7 @@ from ragopt.errors import IdempotencyConflict, MissingKey, NotFound, RateLimited
 from ragopt.events import AnswerEvent, CitationFound, Finished, SourcesFound, TextReleased
 from ragopt.experiments.judging import LossSums
 from ragopt.fetching.fetcher import UrlFetcher
+from ragopt.money.drift import AlarmKind
 from ragopt.money.ledger import AnswerRow, RatingRow
 from ragopt.providers.health import BreakerState
 from ragopt.settings.experiments import ExperimentSettings, Loss
@@ -523,6 +524,7 @@ class FakeCosts:
     """A watch that notes which tenants it saw."""
 
     tenants: set[str] = field(default_factory=set)
+    told: dict[AlarmKind, int] = field(default_factory=lambda: {"cost_drift": 0, "cost_target": 2})
 
     def saw(self, tenant: str) -> None:
         """Note the tenant."""

@@ -46,7 +46,7 @@ def test_requests_show_up_by_route_and_outcome() -> None:
 
 
 def test_what_only_the_moment_knows_is_told() -> None:
-    """Breakers, places, queues, writes that wait, and the lag of the loop."""
+    """Breakers, places, queues, alarms on costs, writes that wait, and the lag of the loop."""
     with served() as http:
         http.service.accounts.outbox.waiting = 3
         samples = scraped(http)
@@ -54,6 +54,8 @@ def test_what_only_the_moment_knows_is_told() -> None:
     assert samples['ragopt_breaker_state{model="large"}'] == 0
     assert samples['ragopt_waiting{pool="questions",work="background"}'] == 0
     assert samples["ragopt_writes_waiting"] == 3
+    assert samples['ragopt_cost_alarms_total{kind="cost_drift"}'] == 0
+    assert samples['ragopt_cost_alarms_total{kind="cost_target"}'] == 2
     assert samples["ragopt_open_requests"] == 1
     assert samples["ragopt_loop_lag_seconds"] >= 0
     assert "process_resident_memory_bytes" in samples

@@ -18,7 +18,8 @@ def fill(http: Served) -> None:
     today = datetime.now(UTC).date()
     for back, spent in enumerate((90, 10, 10, 10, 10)):
         day = today - timedelta(days=back)
-        sums = {"answers": 50, "calls": 60, "spent": spent * 10**9, "baseline": 10**12, "saved": 10**11}
+        counts = {"answers": 50, "calls": 60, "failed_calls": 2}
+        sums = {**counts, "spent": spent * 10**9, "baseline": 10**12, "saved": 10**11}
         by_name = {"total": {"": sums}, "model": {"small": sums}, "technique": {"context": {"saved": 10**11}}}
         http.service.accounts.ledger.read["acme", day] = DaySums(day, by_name)
 
@@ -30,7 +31,8 @@ def test_stats_have_the_documented_fields(http: Served) -> None:
     StatsResponse.model_validate(content, strict=False)
     assert (content["tenant"], content["days"], len(content["by_day"])) == ("acme", 5, 5)
     assert (content["total"]["spent_usd"], content["total"]["saved_usd"]) == ("130", "500")
-    assert content["by_model"]["small"]["calls"] == 300
+    assert (content["by_model"]["small"]["calls"], content["by_model"]["small"]["failed_calls"]) == (300, 10)
+    assert (content["total"]["failed_calls"], content["by_day"][0]["failed_calls"]) == (10, 2)
     assert (content["by_user"], content["by_technique"]["context"]) == ({}, "500")
     (alarm,) = content["alarms"]
     assert alarm["day"] == content["by_day"][-1]["day"]

@@ -72,9 +72,10 @@ def noon(day: date) -> float:
     return datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
 
 
-def call_row(number: int, *, day: date, cost: str | None) -> LedgerRow:
-    """Return one call."""
-    usage = Usage(1_000, output_tokens=10, cost_usd=None if cost is None else Decimal(cost))
+def call_row(number: int, *, day: date, cost: str | None, error: str = "") -> LedgerRow:
+    """Return one call; one that failed used nothing."""
+    cost_usd = None if cost is None else Decimal(cost)
+    usage = Usage(cost_usd=cost_usd) if error else Usage(1_000, output_tokens=10, cost_usd=cost_usd)
     return LedgerRow(
         id=f"{day}-{number}",
         answer_id=f"ans_{number}",
@@ -87,7 +88,8 @@ def call_row(number: int, *, day: date, cost: str | None) -> LedgerRow:
         usage=usage,
         price_version="v",
         batch=False,
-        outcome="ok",
+        outcome="error" if error else "ok",
+        error=error,
     )
 
 
@@ -99,7 +101,7 @@ def answer_row(number: int, *, day: date, saved: str | None) -> AnswerRow:
 
 
 def test_the_watch_tells_each_alarm_once(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The alarm of a day is one warning in the log, with the tenant and both amounts."""
+    """The alarm of a day is one warning in the log, with the tenant and both amounts, and is counted once."""
 
     async def scenario(redis: Redis) -> None:
         outbox = Outbox(redis)
@@ -117,6 +119,7 @@ def test_the_watch_tells_each_alarm_once(redis_url: str, caplog: pytest.LogCaptu
             await asyncio.sleep(0.01)
         assert [alarm.kind for alarm in await watch.look("acme")] == ["cost_drift"]
         assert await watch.look("globex") == []
+        assert watch.told == {"cost_drift": 1, "cost_target": 0}
         await watch.close()
 
     with caplog.at_level(logging.WARNING, "ragopt.money"):
@@ -133,7 +136,8 @@ def test_the_report_adds_up(redis_url: str) -> None:
     async def scenario(redis: Redis) -> None:
         outbox = Outbox(redis)
         ledger = Ledger(redis, outbox)
-        for row in (call_row(1, day=TODAY, cost="0.25"), call_row(2, day=TODAY, cost=None)):
+        failed = call_row(4, day=TODAY, cost="0", error="provider_throttled")
+        for row in (call_row(1, day=TODAY, cost="0.25"), call_row(2, day=TODAY, cost=None), failed):
             ledger.append(row)
         ledger.append(call_row(3, day=yesterday, cost="0.5"))
         for made in (answer_row(1, day=TODAY, saved="0.75"), answer_row(2, day=yesterday, saved=None)):
@@ -142,6 +146,7 @@ def test_the_report_adds_up(redis_url: str) -> None:
         report = stats_of(await ledger.days("acme", last_days(TODAY, 3)))
         total = report.total
         assert (total.calls, total.unpriced_calls, total.spent_usd) == (3, 1, Decimal("0.75"))
+        assert (total.failed_calls, report.by["model"]["small"].failed_calls) == (1, 1)
         assert (total.answers, total.answers_without_savings) == (2, 1)
         assert (total.saved_usd, total.baseline_usd) == (Decimal("0.75"), Decimal(1))
         assert report.by["model"]["small"].spent_usd == report.by["user"]["ann"].spent_usd == Decimal("0.75")

@@ -94,9 +94,10 @@ class Purse:
         self.told.append(f"reserve {deployment.name} {question.tenant}")
         return self
 
-    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome) -> None:
+    async def settle(self, usage: Usage, cost_usd: Decimal | None, outcome: Outcome, *, error: str = "") -> None:
         """Write it down."""
-        self.told.append(f"settle {usage.output_tokens} {cost_usd} {outcome} estimated={usage.estimated}")
+        told = f"settle {usage.output_tokens} {cost_usd} {outcome} {error}".rstrip()
+        self.told.append(f"{told} estimated={usage.estimated}")
 
     async def release(self) -> None:
         """Write it down."""
@@ -378,12 +379,12 @@ def test_refusal_at_a_later_gate_gives_the_limit_back() -> None:
 
 
 def test_meter_sees_every_attempt() -> None:
-    """Reserved before each, settled where something was used, released where nothing was."""
+    """Reserved before each, settled after it: with nothing at no cost where it failed before it used a token."""
     purse = Purse()
     run(caller(retries=RETRYING, meter=purse), deployed(Scripted((DOWN,), GOOD)))
     assert purse.told == [
         "reserve small t",
-        "release",
+        "settle 0 0 error provider_unavailable estimated=False",
         "reserve small t",
         "settle 10 0.0002 ok estimated=False",
     ]

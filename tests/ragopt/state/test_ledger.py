@@ -79,6 +79,45 @@ def test_a_row_that_is_written_twice_counts_once(redis_url: str) -> None:
     with_redis(redis_url, scenario)
 
 
+def test_an_attempt_that_used_nothing_is_a_failed_call_and_no_call(redis_url: str) -> None:
+    """Its cost is known and zero; one that failed after it used tokens is both."""
+    nothing = replace(ROW, usage=Usage(cost_usd=Decimal(0)), outcome="error", error="provider_throttled")
+
+    async def scenario(redis: Redis) -> None:
+        outbox = Outbox(redis)
+        ledger = Ledger(redis, outbox)
+        for row in (nothing, nothing, replace(ROW, id="call-2", outcome="error", error="provider_timeout")):
+            ledger.append(row)
+        assert await outbox.flush(within_s=60)
+        (day,) = await ledger.days("acme", [DAY])
+        assert day.sums["model"]["small"] == {"failed_calls": 2, "calls": 1, "spent": 123}
+        assert day.sums["user"]["ann"] == day.sums["total"][""] == day.sums["model"]["small"]
+        _, row = await ledger.rows()
+        assert (row["outcome"], row["error"], row["cost_usd"], row["key_id"]) == (
+            "error",
+            "provider_throttled",
+            "0",
+            "k1",
+        )
+
+    with_redis(redis_url, scenario)
+
+
+def test_a_call_that_was_given_up_and_is_charged_after_all_counts(redis_url: str) -> None:
+    """The row that says it used nothing does not stand in the way of the one with its cost."""
+
+    async def scenario(redis: Redis) -> None:
+        outbox = Outbox(redis)
+        ledger = Ledger(redis, outbox)
+        ledger.append(replace(ROW, usage=Usage(cost_usd=Decimal(0)), outcome="error", error="provider_unavailable"))
+        ledger.append(ROW)
+        assert await outbox.flush(within_s=60)
+        (day,) = await ledger.days("acme", [DAY])
+        assert (day.total("calls"), day.total("spent")) == (1, 123)
+
+    with_redis(redis_url, scenario)
+
+
 def test_names_beyond_the_most_are_added_up_together(redis_url: str) -> None:
     """A caller who invents a label for every question does not fill Redis, and no money is lost from the sums."""
 
