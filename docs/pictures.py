@@ -37,8 +37,8 @@ ANSWERS = {
             "While Redis is down, uncached answers go on, and requests with a `conversation_id` are refused",
             "uncached answers go on",
         ),
-        ("While Redis does not answer, nothing is spent under a hard budget", "nothing is spent under a hard budget"),
-        ("The service keeps a copy of the keys in its memory, at most 5 seconds old", "at most 5 seconds old"),
+        ("A request waits for the cache at most 50 ms in all", "at most 50 ms in all"),
+        ("A copy of the keys is used meanwhile, so questions go on being answered", "that copy is used as it is"),
     ),
     "And what of a question when a budget is spent?": (
         ("`cheaper_tier` leaves cheaper models that fit, and at last the extractive answer", "cheaper models that fit"),
