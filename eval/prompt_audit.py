@@ -54,7 +54,7 @@ WORTH_SAYING = 0.9
 class PromptJob:
     """What to audit: `limit` questions, None for all; the model that answers, and the application's text.
 
-    collection: whose instructions and examples of `[[collections]]` stand in each prompt; "": those of every one.
+    collection: whose instructions, examples and segment of `[[collections]]` shape each prompt; "": those of every one.
     """
 
     limit: int | None = None
@@ -97,11 +97,13 @@ async def measure(folder: Path, job: PromptJob) -> Audit:
         raise DatasetError(f"{folder}: no question")
     async with ingested(dataset, overrides=job.overrides) as corpus:
         model = model_named(job.model, corpus.settings)
-        told = told_of(corpus.settings.collections, tenant=TENANT, collection=job.collection or dataset.name)
+        collection = job.collection or dataset.name
+        told = told_of(corpus.settings.collections, tenant=TENANT, collection=collection)
+        knobs = corpus.settings.knobs_of(tenant=TENANT, collection=collection)
         instructions = in_paragraphs(told.instructions, job.instructions)
         rows = []
         for query in tqdm(queries, desc=f"ask {dataset.name}"):
-            question = Question(query.text, TENANT, dataset.name, cache="off", knobs=corpus.settings.knobs())
+            question = Question(query.text, TENANT, dataset.name, cache="off", knobs=knobs)
             question = replace(question, instructions=instructions, examples=told.examples)
             rows.append(await audited(corpus, question, model=model))
         silent = {} if job.model == EXTRACTIVE else await without_lines(rows, model)

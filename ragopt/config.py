@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError
@@ -33,10 +33,11 @@ from ragopt.settings.checks import (
     refuse_duplicate_models,
     refuse_unknown_baseline,
     refuse_unknown_helper,
+    refuse_unknown_segments,
     refuse_unknown_targets,
     refuse_unknown_variants,
 )
-from ragopt.settings.collections import CollectionSettings
+from ragopt.settings.collections import CollectionSettings, segment_of
 from ragopt.settings.experiments import ExperimentSettings
 from ragopt.settings.exports import ExportSettings
 from ragopt.settings.facts import FactSettings
@@ -44,7 +45,7 @@ from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.plan import PlanSettings
-from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile
+from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile, Segments
 from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
@@ -114,6 +115,9 @@ class Settings(BaseSettings):
     knobs_file: Path | None = Field(default=None, description="`knobs.toml` as `python -m eval tune` writes it")
     profile: Profile = Field(
         default=DEFAULT_PROFILE, description="which profile of that file: `quality`, `balanced`, `cost`, `latency`"
+    )
+    segments: Segments = Field(
+        default={}, description="knobs by segment, for `[[collections]]` to name; only that file sets them"
     )
     metrics_key: SecretStr | None = Field(default=None, description="bearer key of GET /metrics; unset: it is open")
     host: str = Field(default="127.0.0.1", description="address the service listens on")
@@ -191,6 +195,11 @@ class Settings(BaseSettings):
         if self.min_relevance is None:
             values["min_relevance"] = 0.0 if self.embedding_model else SHIPPED_MIN_RELEVANCE
         return QueryKnobs(**values)
+
+    def knobs_of(self, *, tenant: str, collection: str) -> QueryKnobs:
+        """Return the knobs of a request that names none: those of the collection's segment, else the service's."""
+        segment = segment_of(self.collections, tenant=tenant, collection=collection)
+        return replace(self.knobs(), **self.segments[segment]) if segment else self.knobs()  # type: ignore[arg-type]
 
 
 def config_file() -> Path:
@@ -282,6 +291,9 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     refuse_unknown_targets(settings.routes, settings.models)
     refuse_unknown_variants(settings.experiments, settings.models)
     refuse_duplicate_collections(settings.collections)
+    refuse_unknown_segments(
+        settings.collections, settings.segments, knobs_file=settings.knobs_file, profile=settings.profile
+    )
     return settings
 
 

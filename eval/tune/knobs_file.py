@@ -13,14 +13,15 @@ from ragopt.settings.profiles import INDEX_KNOBS
 
 HEADER = """\
 # Written by `python -m eval tune`. To use it, set RAGOPT_KNOBS_FILE to this file and RAGOPT_PROFILE to
-# quality, balanced, cost or latency. A new chunk size means that documents must be ingested again.
+# quality, balanced, cost or latency. A new chunk size means that documents must be ingested again. A collection gets
+# the knobs of a segment where its entry of [[collections]] in ragopt.toml names it: segment = "…".
 """
 
 
 def knobs_toml(outcome: Outcome) -> str:
-    """Return the file: the source, the index, a table for each profile, and what each segment would choose.
+    """Return the file: the source, the index, a table for each profile, and in it one for each segment.
 
-    It holds no time and no path: the same seed writes the same file. A service ignores `segments`.
+    It holds no time and no path: the same seed writes the same file.
     """
     return HEADER + "".join(f"\n[{name}]\n{body}" for name, body in tables(outcome))
 
@@ -35,8 +36,7 @@ def tables(outcome: Outcome) -> Iterator[tuple[str, str]]:
         said = f"# quality {quality} %, {row.mean_tokens():.0f} tokens\n"
         yield f"profiles.{name}", said + lines(row.candidate.query_values())
         yield from model_tables(outcome, name)
-    for name, item in outcome.segments.items():
-        yield f"segments.{json.dumps(name)}", lines(dict(item.chosen.candidate.values))
+        yield from segment_tables(outcome, name)
 
 
 def model_tables(outcome: Outcome, name: str) -> Iterator[tuple[str, str]]:
@@ -48,6 +48,17 @@ def model_tables(outcome: Outcome, name: str) -> Iterator[tuple[str, str]]:
     if outcome.bound is not None:
         chosen = outcome.bound.chosen
         yield f"profiles.{name}.cache", lines({"max_wrong": chosen.max_wrong} if chosen else {"semantic": False})
+
+
+def segment_tables(outcome: Outcome, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the knobs in which each segment differs from a profile; no line where it does not."""
+    for segment, item in outcome.segments.items():
+        own = item.profiles[name]
+        row = own.used()
+        quality = percent(bootstrap(row.quality.tolist(), seed=outcome.rule.seed))
+        whose = "of its own" if own.differs() else f"as {name}"
+        said = f"# {whose}; on its {item.n} questions quality {quality} %, {row.mean_tokens():.0f} tokens\n"
+        yield f"profiles.{name}.segments.{json.dumps(segment, ensure_ascii=False)}", said + lines(own.knobs())
 
 
 def source(outcome: Outcome) -> dict[str, KnobValue]:

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from eval.intervals import Interval
 from eval.tune.bound import BoundTuning
 from eval.tune.choose import Profiles, Rule
 from eval.tune.heldout import HeldOut, folds_of, held_out
 from eval.tune.questions import Workload
 from eval.tune.search import Found
+from eval.tune.segments import SegmentChoice, segment_choices
 from eval.tune.space import Candidate, Space
 from eval.tune.tiers import TierTuning
 from eval.tune.trials import Measured
@@ -24,8 +21,6 @@ from ragopt.money.prices import Prices
 from ragopt.settings.models import ModelSettings
 
 TIER_STRENGTH = {"simple": 0, "medium": 1, "complex": 2}
-# A segment with fewer questions than this gets no choice of its own.
-MIN_SEGMENT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +36,6 @@ class Price:
         name = self.settings.model or self.settings.name
         cost = Prices().cost_usd(self.settings.provider, name, usage, override=self.settings.price)
         return None if cost is None else 1000 * cost
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentChoice:
-    """One part of the questions: what would be chosen there, what everybody gets there, and the difference in quality.
-
-    `chosen` is `balanced` by the questions of this part alone.
-    """
-
-    n: int
-    chosen: Measured
-    general: Measured
-    difference: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +79,10 @@ def outcome_of(workload: Workload, settings: Settings, *, space: Space, found: F
         found=found,
         profiles=profiles,
         held_out=held_out(found.rows, folds_of(groups, seed=rule.seed), rule=rule),
-        segments=segment_choices(workload, found, rule=rule, general=profiles.balanced),
+        segments=segment_choices(workload, found.rows, rule=rule, general=profiles),
         configured=next(row for row in found.rows if row.candidate == space.configured),
         price=price_of(settings),
     )
-
-
-def segment_choices(workload: Workload, found: Found, *, rule: Rule, general: Measured) -> dict[str, SegmentChoice]:
-    """Return the choice of each segment with enough questions, by name; {} where there are not two segments."""
-    places: dict[str, list[int]] = {}
-    for at, query in enumerate(workload.dataset.queries):
-        places.setdefault(query.segment or "other", []).append(at)
-    if len(places) < 2:
-        return {}
-    return {
-        name: segment_choice(found, np.asarray(at, np.intp), rule=rule, general=general)
-        for name, at in sorted(places.items())
-        if len(at) >= MIN_SEGMENT
-    }
-
-
-def segment_choice(found: Found, at: NDArray[np.intp], *, rule: Rule, general: Measured) -> SegmentChoice:
-    """Return the choice of the questions at these places."""
-    chosen, everywhere = rule.profiles([row.only(at) for row in found.rows]).balanced, general.only(at)
-    return SegmentChoice(len(at), chosen, everywhere, rule.difference(chosen, everywhere))
 
 
 def price_of(settings: Settings) -> Price | None:

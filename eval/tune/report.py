@@ -116,25 +116,48 @@ def front_lines(outcome: Outcome) -> Iterator[str]:
 
 
 def segment_lines(outcome: Outcome) -> Iterator[str]:
-    """Yield the table of the segments; nothing where there are none."""
+    """Yield what each segment chooses in each profile and whether it gets it; nothing without segments."""
     if not outcome.segments:
         return
     yield "## Segments"
     yield ""
-    yield "| segment | questions | balanced there | tokens | quality % | tokens, quality % of balanced | difference |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| segment | questions | profile | its own choice | tokens, quality % | of everybody's | held out | used |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, item in outcome.segments.items():
-        cells = [
-            name,
-            str(item.n),
-            item.chosen.candidate.label(),
-            f"{item.chosen.mean_tokens():.0f}",
-            f"{100 * item.chosen.mean_quality():.1f}",
-            f"{item.general.mean_tokens():.0f}, {100 * item.general.mean_quality():.1f}",
-            points(item.difference),
-        ]
-        yield f"| {' | '.join(cells)} |"
+        for profile, own in item.profiles.items():
+            cells = [
+                name,
+                str(item.n),
+                profile,
+                "as everybody" if own.is_general() else own.chosen.candidate.label(),
+                tokens_and_quality(own.chosen),
+                tokens_and_quality(own.general),
+                f"{own.tokens:.0f}, {points(own.difference)}",
+                "yes" if own.differs() else "no",
+            ]
+            yield f"| {' | '.join(cells)} |"
     yield ""
+    yield from segment_notes(outcome)
+
+
+def segment_notes(outcome: Outcome) -> Iterator[str]:
+    """Yield what a reader must know of the segments."""
+    yield (
+        "Each segment's questions choose by the rules of the profiles, on the index of the file and among the "
+        "candidates that all questions left. Held out: each half of its documents is asked with what the other half "
+        "chooses; tokens, and quality against everybody's. A choice is used if it finds more beyond that interval "
+        f"or, `quality` excepted, costs less and loses at most {100 * outcome.rule.tolerance:g} points at the "
+        "interval's lower end."
+    )
+    yield ""
+    index = outcome.profiles.balanced.candidate.index()
+    for name, item in outcome.segments.items():
+        if item.free.candidate.index() != index:
+            yield (
+                f"With an index of its own, `balanced` of {name} would be {item.free.candidate.label()}: "
+                f"{tokens_and_quality(item.free)} on the questions that chose it."
+            )
+            yield ""
 
 
 def search_lines(outcome: Outcome) -> Iterator[str]:
@@ -171,13 +194,14 @@ def report_of(outcome: Outcome) -> Report:
             name: Segment(
                 item.n,
                 {
-                    "quality.balanced": bootstrap(item.general.quality.tolist(), seed=outcome.rule.seed),
-                    "quality.own": bootstrap(item.chosen.quality.tolist(), seed=outcome.rule.seed),
-                    "tokens.balanced": bootstrap(item.general.tokens.tolist(), seed=outcome.rule.seed),
-                    "tokens.own": bootstrap(item.chosen.tokens.tolist(), seed=outcome.rule.seed),
+                    "quality.balanced": bootstrap(own.general.quality.tolist(), seed=outcome.rule.seed),
+                    "quality.own": bootstrap(own.used().quality.tolist(), seed=outcome.rule.seed),
+                    "tokens.balanced": bootstrap(own.general.tokens.tolist(), seed=outcome.rule.seed),
+                    "tokens.own": bootstrap(own.used().tokens.tolist(), seed=outcome.rule.seed),
                 },
             )
             for name, item in outcome.segments.items()
+            for own in (item.profiles["balanced"],)
         },
         failures=outcome.found.problems,
     )
@@ -197,6 +221,11 @@ def profile_metrics(outcome: Outcome, name: str, row: Measured) -> dict[str, Int
         metrics |= {f"held_out_quality.{name}": held.quality, f"held_out_tokens.{name}": held.tokens}
     usd = outcome.price.usd_per_1000(row.mean_tokens()) if outcome.price else None
     return metrics if usd is None else metrics | {f"usd_per_1000.{name}": exact(float(usd))}
+
+
+def tokens_and_quality(row: Measured) -> str:
+    """Return the mean tokens of a row and its quality in percent."""
+    return f"{row.mean_tokens():.0f}, {100 * row.mean_quality():.1f}"
 
 
 def points(interval: Interval) -> str:

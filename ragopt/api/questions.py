@@ -15,14 +15,15 @@ from ragopt.state.key_records import ApiKey
 
 def bare_question(body: ContextRequest, caller: ApiKey, *, settings: Settings) -> Question:
     """Return what a question for passages alone says, for everybody of the key's tenant."""
+    usual = settings.knobs_of(tenant=caller.tenant, collection=body.collection)
     return Question(
         text=body.question,
         tenant=caller.tenant,
         collection=body.collection,
         history=turns(body),
-        knobs=knobs(body, settings),
+        knobs=knobs(body, usual),
         filter=body.filter,
-        budget_named=names_more(body, settings),
+        budget_named=names_more(body, usual),
         key_id=caller.id,
         acting_for=caller.acting_for,
     )
@@ -53,18 +54,18 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
     )
 
 
-def knobs(body: ContextRequest, settings: Settings) -> QueryKnobs:
-    """Return the request's knobs, the settings' where it names none."""
+def knobs(body: ContextRequest, usual: QueryKnobs) -> QueryKnobs:
+    """Return the request's knobs, the usual ones of its collection where it names none."""
     return replace(
-        settings.knobs(),
-        context_tokens=body.token_budget or settings.context_tokens,
-        top_k=body.top_k or settings.top_k,
+        usual,
+        context_tokens=body.token_budget or usual.context_tokens,
+        top_k=body.top_k or usual.top_k,
     )
 
 
-def names_more(body: ContextRequest, settings: Settings) -> bool:
-    """Return whether the request names a larger token budget than the service's own."""
-    return (body.token_budget or 0) > settings.context_tokens
+def names_more(body: ContextRequest, usual: QueryKnobs) -> bool:
+    """Return whether the request names a larger token budget than the usual one of its collection."""
+    return (body.token_budget or 0) > usual.context_tokens
 
 
 def turns(body: ContextRequest) -> tuple[Turn, ...]:

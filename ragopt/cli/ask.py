@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.question,
         DEFAULT_TENANT,
         arguments.collection,
-        knobs=settings.knobs(),
+        knobs=settings.knobs_of(tenant=DEFAULT_TENANT, collection=arguments.collection),
         filter=filter_of(arguments.filter),
         answer_id=answer_id(),
         key_id=LOCAL,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from ragopt.errors import ConfigError
 from ragopt.settings.collections import CollectionSettings
@@ -39,6 +40,22 @@ def refuse_duplicate_collections(entries: Sequence[CollectionSettings]) -> None:
     for at, place in enumerate(places):
         if place in places[:at]:
             raise ConfigError(f"RAGOPT_COLLECTIONS__{at}: {' of '.join(place)} is there twice")
+
+
+def refuse_unknown_segments(
+    entries: Sequence[CollectionSettings], segments: Collection[str], *, knobs_file: Path | None, profile: str
+) -> None:
+    """Raise `ConfigError` if one of `[[collections]]` names a segment that the profile of the knobs file lacks."""
+    for at, entry in enumerate(entries):
+        if not entry.segment or entry.segment in segments:
+            continue
+        field = f"RAGOPT_COLLECTIONS__{at}__SEGMENT"
+        if knobs_file is None:
+            raise ConfigError(f"{field}: set RAGOPT_KNOBS_FILE too: {entry.segment!r} is a part of that file")
+        there = ", ".join(segments) or "none"
+        raise ConfigError(
+            f"{field}: profile {profile} of {knobs_file} has no segment {entry.segment!r}; it has {there}"
+        )
 
 
 def refuse_duplicate_models(models: Sequence[ModelSettings]) -> None:

@@ -77,6 +77,9 @@ class CollectionSettings(BaseModel):
     examples: Examples = Field(
         default=(), description="a file of good answers that every prompt shows, as `ragopt export examples` writes it"
     )
+    segment: str = Field(
+        default="", description="a segment of the knobs file, whose knobs the questions to the collection get"
+    )
 
     def covers(self, *, tenant: str, collection: str) -> bool:
         """Return whether the entry is for a tenant's collection."""
@@ -113,3 +116,10 @@ def told_of(entries: Sequence[CollectionSettings], *, tenant: str, collection: s
         return Told()
     policies = collection_settings(entries, tenant=tenant, collection=collection)
     return Told(policies.instructions, shown(policies.examples))
+
+
+def segment_of(entries: Sequence[CollectionSettings], *, tenant: str, collection: str) -> str:
+    """Return the segment of the knobs file that a tenant's collection names, "" for none."""
+    if not any(entry.segment for entry in entries):
+        return ""
+    return collection_settings(entries, tenant=tenant, collection=collection).segment

@@ -67,6 +67,21 @@ def test_what_a_collection_adds_is_paid_for_too(tmp_path: Path) -> None:
     assert not {"tokens.examples", "tokens.application"} & set(plain)
 
 
+def test_a_collection_s_prompts_have_the_budget_of_its_segment(tmp_path: Path) -> None:
+    """As the service packs them: fewer passages than another collection's."""
+    (tmp_path / "knobs.toml").write_text(
+        "[profiles.balanced]\nrelevance_floor = 0\n[profiles.balanced.segments.hr]\ncontext_tokens = 12\n"
+    )
+    (tmp_path / "ragopt.toml").write_text('[[collections]]\nname = "people"\nsegment = "hr"\n')
+    files = {"RAGOPT_CONFIG": str(tmp_path / "ragopt.toml"), "RAGOPT_KNOBS_FILE": str(tmp_path / "knobs.toml")}
+    with environment(**files):
+        tokens = [
+            asyncio.run(measure(written_set(tmp_path / name), PromptJob(collection=name))).report.metrics
+            for name in ("people", "others")
+        ]
+    assert tokens[0]["tokens.passages"].value < tokens[1]["tokens.passages"].value
+
+
 def test_a_context_is_needed_down_to_its_last_cited_passage() -> None:
     """Passages that rank below every cited one are not needed; where none is cited, none is."""
     assert [asked(*cited).needed_tokens for cited in ((1,), (1, 2), (3,), ())] == [50, 100, 150, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -58,12 +58,13 @@ def workload(questions: int, *, segments: Sequence[str] = ("",), derived: bool =
 class MadeUpAsk:
     """Answers as if 60-token chunks found less and every budget up to 400 tokens more; satisfies `Ask`.
 
-    Remembers what it was asked, as (candidate, start, questions).
+    Remembers what it was asked, as (candidate, start, questions). enough: other budgets that hold all, by segment.
     """
 
-    def __init__(self, *, dies_after: int | None = None) -> None:
+    def __init__(self, *, dies_after: int | None = None, enough: Mapping[str, int] | None = None) -> None:
         self.asked: list[tuple[Candidate, int, int]] = []
         self._dies_after = dies_after
+        self._budgets = enough or {}
 
     async def __call__(self, candidates: Sequence[Candidate], queries: Sequence[Query], *, start: int) -> list[Trial]:
         """Return one trial for each candidate, or die."""
@@ -74,14 +75,20 @@ class MadeUpAsk:
 
     def _trial(self, item: Candidate, queries: Sequence[Query], *, start: int) -> Trial:
         budget = item.number("context_tokens")
-        lost = 0.4 * (item.number("chunk_tokens") == 60) + 0.3 * (budget < 400)
+        lost = 0.4 * (item.number("chunk_tokens") == 60)
         places = [int(query.id[1:]) for query in queries]
         n = len(queries)
         return Trial(
             item,
             start,
-            quality=tuple(1.0 - lost - 0.05 * (place % 3) for place in places),
+            quality=tuple(
+                1.0 - lost - 0.05 * (place % 3) - 0.3 * (budget < self._enough(query))
+                for place, query in zip(places, queries, strict=True)
+            ),
             tokens=(round(budget) - 5,) * n,
             vectors=(round(100 * item.number("top_k")),) * n,
             ms=(5.0,) * n,
         )
+
+    def _enough(self, query: Query) -> int:
+        return self._budgets.get(query.segment, 400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -49,13 +50,17 @@ def settings_of(folder: Path, models: str = "") -> Settings:
         return load_settings(data_dir=folder)
 
 
-def outcome_in(folder: Path, *, models: str = "", derived: bool = False) -> Outcome:
-    """Return the outcome of 80 made-up questions in two segments."""
+def outcome_in(
+    folder: Path, *, models: str = "", derived: bool = False, enough: Mapping[str, int] | None = None
+) -> Outcome:
+    """Return the outcome of 80 made-up questions in two segments. enough: the budget that holds all, by segment."""
     asked = workload(80, segments=("hr", "it & ops"), derived=derived)
     trials = TrialFile(folder / "trials.jsonl", {})
     rule = Rule(seed=3)
     with Meter(corpus_chars=1000) as meter:
-        search = Search(space(), asked.dataset.queries, ask=MadeUpAsk(), trials=trials, meter=meter, rule=rule)
+        search = Search(
+            space(), asked.dataset.queries, ask=MadeUpAsk(enough=enough), trials=trials, meter=meter, rule=rule
+        )
         found = asyncio.run(search.run())
     return outcome_of(asked, settings_of(folder, models), space=space(), found=found, rule=rule)
 
@@ -65,7 +70,7 @@ def test_the_report_names_profiles_segments_and_what_was_searched(tmp_path: Path
     page = markdown(outcome_in(tmp_path))
     assert "| balanced | chunk_tokens=100, top_k=20, context_tokens=400 | 395 | 95.1 [" in page
     assert "| configured now | chunk_tokens=100, top_k=50, context_tokens=800 | 795 |" in page
-    assert "| it & ops | 40 | chunk_tokens=100, top_k=20, context_tokens=400 |" in page
+    assert "| it & ops | 40 | balanced | as everybody | 395, 95.0 | 395, 95.0 | 395, – | no |" in page
     assert "Rounds: 12 candidates on 20 questions," in page
     assert "Folds that choose the same as all: quality 2 of 2" in page
     assert "Nobody asked" not in page
@@ -102,15 +107,38 @@ def test_the_report_for_programs_holds_each_profile(tmp_path: Path) -> None:
 
 
 def test_the_knobs_file_holds_source_index_and_profiles(tmp_path: Path) -> None:
-    """It is TOML; a profile has query knobs alone, the index has the chunk size, a segment has both."""
+    """It is TOML; a profile has query knobs alone and the index the chunk size; a segment without a choice has none."""
     outcome = outcome_in(tmp_path)
     tables = tomllib.loads(knobs_toml(outcome))
     assert tables["index"] == {"chunk_tokens": 100}
     assert set(tables["profiles"]) == {"quality", "balanced", "cost", "latency"}
-    assert tables["profiles"]["balanced"] == {"top_k": 20, "context_tokens": 400}
-    assert tables["segments"]["it & ops"] == {"chunk_tokens": 100, "top_k": 20, "context_tokens": 400}
+    segments: dict[str, object] = {"hr": {}, "it & ops": {}}
+    assert tables["profiles"]["balanced"] == {"top_k": 20, "context_tokens": 400, "segments": segments}
+    assert set(tables) == {"source", "index", "profiles"}
     assert tables["source"]["set"] == "drinks"
     assert (tables["source"]["questions"], tables["source"]["derived"], tables["source"]["seed"]) == (80, False, 3)
+
+
+def test_a_service_asks_the_questions_of_a_segment_as_the_tuner_wrote(tmp_path: Path) -> None:
+    """What 200 tokens hold needs no 800: the file says so for that segment alone, and a collection that names it knows.
+
+    The other segment needs what everybody gets, and its table is there and empty.
+    """
+    outcome = outcome_in(tmp_path, enough={"hr": 800, "it & ops": 200})
+    file = tmp_path / "knobs.toml"
+    file.write_text(knobs_toml(outcome), encoding="utf-8")
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert tables["profiles"]["balanced"]["context_tokens"] == 800
+    for profile in ("balanced", "cost", "latency"):
+        assert tables["profiles"][profile]["segments"] == {"hr": {}, "it & ops": {"context_tokens": 200}}
+    assert "| it & ops | 40 | balanced | chunk_tokens=100, top_k=20, context_tokens=200 |" in markdown(outcome)
+    assert report_of(outcome).segments["it & ops"].metrics["tokens.own"].value == 195
+    entries = "".join(f'[[collections]]\nname = "{name[:2]}"\nsegment = "{name}"\n' for name in ("hr", "it & ops"))
+    (tmp_path / "ragopt.toml").write_text(entries, encoding="utf-8")
+    with environment(RAGOPT_CONFIG=str(tmp_path / "ragopt.toml"), RAGOPT_KNOBS_FILE=str(file)):
+        settings = load_settings(data_dir=tmp_path)
+    budgets = [settings.knobs_of(tenant="t", collection=name).context_tokens for name in ("hr", "it", "other")]
+    assert budgets == [800, 200, 800]
 
 
 def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:

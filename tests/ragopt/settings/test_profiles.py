@@ -72,7 +72,7 @@ def test_every_other_source_beats_a_profile(tmp_path: Path) -> None:
         ("[index]\ntop_k = 5\n[profiles.balanced]", "balanced", "index.top_k: no such knob; known are chunk_tokens"),
         ("[index]\nchunk_tokens = 5\n[profiles.balanced]", "balanced", "index.chunk_tokens: Input should be greater"),
         ("profiles = 5", "balanced", "knobs.toml: profiles: must be a table"),
-        ("[profiles]\nbalanced = 5", "balanced", "knobs.toml: balanced: must be a table"),
+        ("[profiles]\nbalanced = 5", "balanced", "knobs.toml: profiles.balanced: must be a table"),
         ("", "balanced", "has no profile 'balanced'; it has none"),
         ("[", "balanced", "RAGOPT_KNOBS_FILE: .*knobs.toml: "),
     ],
