@@ -26,6 +26,7 @@ from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.plan import PlanSettings
+from ragopt.settings.privacy import PrivacySettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
 from ragopt.settings.url_ingest import UrlIngestSettings
@@ -49,6 +50,7 @@ FIELDS: tuple[tuple[str, *tuple[type[BaseModel], ...]], ...] = (
     (texts.LIMITS, LimitSettings),
     (texts.CACHE, CacheSettings),
     (texts.AUDIT, AuditSettings),
+    (texts.PRIVACY, PrivacySettings),
     (texts.COLLECTIONS, CollectionSettings),
     (texts.FACTS, FactSettings),
 )
@@ -110,7 +112,7 @@ def shown_default(field: FieldInfo) -> str:
         return "required"
     if isinstance(value, BaseModel):
         return "see below"
-    if value is None or value in ("", ()) or isinstance(value, SecretStr):
+    if value is None or value in ("", (), {}) or isinstance(value, SecretStr):
         return "unset"
     if isinstance(value, int) and value >= MEBIBYTE and value % MEBIBYTE == 0:
         return f"`{value}` ({value // MEBIBYTE} MiB)"

@@ -27,7 +27,8 @@ wins. The file key is the name without `RAGOPT_`, in lower case: `RAGOPT_TOP_K` 
 variable that starts with `RAGOPT_` stops the start, so a typo cannot go unseen. `ragopt config check` prints the
 effective settings with secrets masked.
 
-Where neither names a knob, a profile of the file in `RAGOPT_KNOBS_FILE` does; see [Tuning](tuning.md).
+Where neither names a knob, the file in `RAGOPT_KNOBS_FILE` does: the [segment](segments.md) of the collection, then the
+profile; see [Tuning](tuning.md). `RAGOPT_SEGMENTS` is what that file says, and cannot be set elsewhere.
 """
 
 OTHER_VARIABLES = """\
@@ -80,6 +81,8 @@ LIMITS = fields(
 )
 CACHE = fields("Cache", "The table `[cache]`", "[Caching](caching.md)", environment="CACHE")
 AUDIT = fields("Audit", "The table `[audit]`", "[Audit](audit.md)", environment="AUDIT")
+
+PRIVACY = fields("Privacy", "The table `[privacy]`", "[Privacy](privacy.md#names-and-places)", environment="PRIVACY")
 
 COLLECTIONS = """\
 ## Collection fields

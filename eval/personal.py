@@ -1,14 +1,14 @@
 """`python -m eval pii`: how much of the personal data of a set is found, and how much of what is found is any.
 
-Rows are {id, text, spans: [{type, start, end}]} in any JSON lines file of the folder. Kinds with a form of their
-own count for `recall` and `precision`; names and addresses have none and are reported apart.
+Rows are {id, text, spans: [{type, start, end}]} in any JSON lines file of the folder. Kinds with a form of their own
+count for `recall` and `precision`; names and addresses have none: they count where a trained model looks for them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +16,8 @@ from eval.datasets import JsonValue, Row, rows_of
 from eval.errors import DatasetError
 from eval.intervals import bootstrap
 from eval.report import Metrics, Report, Segment
-from ragopt.privacy.recognisers import BY_FORM, Finding, Kind, findings
+from ragopt.privacy.recognisers import BY_FORM, Finding, Kind
+from ragopt.privacy.recognition import OWN, Recognisers
 
 # What sets call a kind, letters only: the first pattern that is found in the name decides.
 KIND_OF_TYPE: Mapping[str, Kind] = MappingProxyType(
@@ -33,6 +34,8 @@ KIND_OF_TYPE: Mapping[str, Kind] = MappingProxyType(
         r"DOMAIN|^URL": "url",
         r"DATEOFBIRTH|^DOB$|BIRTHDATE": "birth_date",
         r"APIKEY|SECRET|TOKEN|PASSWORD": "secret",
+        r"PERSON|(?:FIRST|MIDDLE|LAST|SUR|GIVEN|FULL)NAME|^NAME$": "name",
+        r"(?<!MAC)ADDRESS|STREET|LOCATION|^LOC$|^GPE$|CITY|COUNTRY|ZIPCODE|POSTCODE": "address",
     }
 )
 # A type that holds what we call a kind only now and then: finding it is right, not finding it is no miss.
@@ -63,12 +66,13 @@ class Tally:
         return {name: bootstrap(values, seed=seed) for name, values in named.items() if values}
 
 
-def measure(folder: Path, *, limit: int | None, seed: int) -> Report:
-    """Return the report of one set. Raises: `DatasetError`."""
+def measure(folder: Path, *, limit: int | None, seed: int, recognisers: Recognisers = OWN) -> Report:
+    """Return the report of one set; web addresses count too. Raises: `DatasetError`."""
     rows = list(labelled(folder))[:limit]
-    counted = tally(rows)
+    everything = replace(recognisers, by_form=MEASURED)
+    counted = tally(rows, everything)
     kinds = sorted(set(counted.found) | set(counted.right))
-    apart = sorted({kind for row in rows for kind, _, _ in row.spans if kind_of(kind) is None})
+    apart = sorted({kind for row in rows for kind, _, _ in row.spans if kind_of(kind, everything.kinds) is None})
     return Report(
         job="pii",
         set=folder.resolve().name,
@@ -103,31 +107,33 @@ def read_span(place: str, span: JsonValue) -> tuple[str, int, int]:
     return row.text("type"), row.whole("start"), row.whole("end")
 
 
-def kind_of(marked: str) -> Kind | None:
-    """Return our kind for a set's type, None if it has no form of its own."""
+def kind_of(marked: str, kinds: frozenset[Kind] = MEASURED) -> Kind | None:
+    """Return our kind for a set's type, None if it is not among those that are looked for."""
     letters = re.sub(r"[^A-Z0-9]", "", marked.upper())
-    return next((kind for pattern, kind in KIND_OF_TYPE.items() if re.search(pattern, letters)), None)
+    kind = next((kind for pattern, kind in KIND_OF_TYPE.items() if re.search(pattern, letters)), None)
+    return kind if kind in kinds else None
 
 
-def tally(rows: Sequence[Labelled]) -> Tally:
+def tally(rows: Sequence[Labelled], recognisers: Recognisers) -> Tally:
     """Return what was found of the marked spans, and what of the findings is marked."""
     found: dict[Kind, list[float]] = {}
     right: dict[Kind, list[float]] = {}
     for row in rows:
-        ours = findings(row.text, MEASURED)
+        ours = recognisers.find(row.text)
         for marked, start, end in row.spans:
-            kind = kind_of(marked)
+            kind = kind_of(marked, recognisers.kinds)
             if kind is not None:
                 hit = any(item.kind == kind and item.start < end and start < item.end for item in ours)
                 found.setdefault(kind, []).append(float(hit))
         for item in ours:
-            right.setdefault(item.kind, []).append(float(is_marked(item, row)))
+            right.setdefault(item.kind, []).append(float(is_marked(item, row, recognisers.kinds)))
     return Tally(found, right)
 
 
-def is_marked(item: Finding, row: Labelled) -> bool:
+def is_marked(item: Finding, row: Labelled, kinds: frozenset[Kind]) -> bool:
     """Return whether the set marks what was found as the same kind."""
     touching = [marked for marked, start, end in row.spans if item.start < end and start < item.end]
     return any(
-        kind_of(marked) == item.kind or item.kind in ALSO_RIGHT.get(marked.replace("_", ""), ()) for marked in touching
+        kind_of(marked, kinds) == item.kind or item.kind in ALSO_RIGHT.get(marked.replace("_", ""), ())
+        for marked in touching
     )

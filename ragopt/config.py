@@ -45,6 +45,7 @@ from ragopt.settings.history import HistorySettings
 from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.plan import PlanSettings
+from ragopt.settings.privacy import PrivacySettings
 from ragopt.settings.profiles import DEFAULT_PROFILE, KnobsFileSource, Profile, Segments
 from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RoutingSettings
@@ -172,6 +173,9 @@ class Settings(BaseSettings):
         default=(), description="`[[routes]]`: rules, the first that matches decides"
     )
     facts: tuple[FactSettings, ...] = Field(default=(), description="`[[facts]]`: what answers must not contradict")
+    privacy: PrivacySettings = Field(
+        default=PrivacySettings(), description="`[privacy]`: a model that finds names and places"
+    )
     collections: tuple[CollectionSettings, ...] = Field(
         default=(), description="`[[collections]]`: policies of collections, the most specific entry decides"
     )

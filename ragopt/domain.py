@@ -104,7 +104,7 @@ class Question:
     tiers that the key's route stays within. streamed: whether the caller reads the answer while it is written.
     cache_similar: whether the answer to a question in other words may be served from the cache. cache_max_wrong: the
     share of such answers that may be wrong; the operator's holds where it is smaller.
-    budget_named: whether the request named `knobs.context_tokens`, and more than the service's own setting.
+    budget_named: whether the request named `knobs.context_tokens`, and more than is usual for its collection.
     instructions: what the application asks of the answer's form; it stands behind our rules and never replaces them.
     examples: good answers that the prompt shows behind that, as text; "" for none.
     variant: `experiment/variant` where the question takes part in one, "" where it does not.

@@ -55,10 +55,16 @@ def add_screen(commands: Commands, name: str, summary: str) -> argparse.Argument
 
 
 def run_pii(arguments: argparse.Namespace) -> int:
-    """Measure set by set."""
+    """Measure set by set, with the model that the settings name."""
     from eval.personal import measure
+    from ragopt.config import load_settings
+    from ragopt.wiring.privacy import opened_recognisers
 
-    reports = [measure(folder, limit=arguments.limit, seed=arguments.seed) for folder in arguments.data]
+    with opened_recognisers(load_settings()) as recognisers:
+        reports = [
+            measure(folder, limit=arguments.limit, seed=arguments.seed, recognisers=recognisers)
+            for folder in arguments.data
+        ]
     return show(reports, as_lines=arguments.json)
 
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ragopt.api.problems import INTERNAL
 from ragopt.api.running import Lifetime
 from ragopt.privacy.recognisers import BY_FORM
+from ragopt.privacy.recognition import Recognisers
 from ragopt.privacy.redaction import redacted
 from ragopt.telemetry import RequestSeen, Trace
 
@@ -30,7 +31,7 @@ CLIENT_CLOSED = 499
 # The route of a path that is none: what strangers make up must not become a label.
 UNMATCHED = "other"
 # Addresses of hosts are what an operator reads a log for, and of an error's digits most are no telephone number.
-REDACTED = BY_FORM - {"ip", "phone"}
+REDACTED = Recognisers(BY_FORM - {"ip", "phone"})
 
 Fields: TypeAlias = dict[str, object]
 

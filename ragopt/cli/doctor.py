@@ -24,7 +24,9 @@ from ragopt.cli.arguments import add_data_dir, add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, configured_address, configured_key, hub_cache_dir, load_settings
 from ragopt.errors import ConfigError, RagoptError
+from ragopt.privacy.presidio import PresidioRecogniser
 from ragopt.settings.models import ModelSettings
+from ragopt.settings.privacy import PrivacySettings
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
 from ragopt.stages.rerank.choice import SETTING as RERANK_SETTING
 from ragopt.stages.rerank.served import ServedCrossEncoder
@@ -80,6 +82,8 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     # A served one that is down costs quality; one that cannot be loaded keeps the service from starting.
     yield tried("reranker", lambda: reranker_found(settings), needed=not served)
     yield tried("openvino", lambda: package_found("openvino"), needed=False)
+    if settings.privacy.model:
+        yield tried("names and places", lambda: names_found(settings.privacy))
     yield tried("token vocabulary", lambda: f"o200k_base works, {count_tokens('one two three')} tokens for three words")
     if not settings.models:
         yield Check("models", ok=True, detail="none configured: the built-in extractive provider answers", needed=False)
@@ -175,6 +179,13 @@ async def ping_reranker(url: str, api_key: SecretStr | None) -> None:
         await judge.scores("question", ["text"])
     finally:
         await judge.close()
+
+
+def names_found(settings: PrivacySettings) -> str:
+    """Return what finds names and places. Raises: `ConfigError`, `ImportError`."""
+    PresidioRecogniser.load(settings).close()
+    entities = ", ".join(f"{entity} is {kind}" for entity, kind in settings.entities.items())
+    return f"{settings.model} by {package_found('presidio-analyzer', module='presidio_analyzer')}: {entities}"
 
 
 def package_found(package: str, *, module: str | None = None) -> str:

@@ -16,12 +16,14 @@ from ragopt.config import Settings, load_settings
 from ragopt.errors import InvalidRequest
 from ragopt.exports.choosing import Wanted, chosen, distinct, diverse
 from ragopt.exports.writing import BOUNDS, Format, example, lines, question, shown_example, to_label
+from ragopt.privacy.recognition import Recognisers
 from ragopt.settings.examples import MAX_EXAMPLES
 from ragopt.state.feedback import MAX_RATINGS
 from ragopt.state.kept import KeptAnswer
 from ragopt.state.key_records import DEFAULT_TENANT
 from ragopt.wiring.auditing import audit_file
 from ragopt.wiring.books import opened_answers
+from ragopt.wiring.privacy import opened_recognisers
 
 EXAMPLES = 4
 EXAMPLE = "ragopt export finetune --format openai --out train.jsonl --distil"
@@ -59,17 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write what the action says. Raises: `InvalidRequest`, `StateUnavailable`, `OSError`."""
+    """Write what the action says. Raises: `InvalidRequest`, `ConfigError`, `StateUnavailable`, `OSError`."""
     settings = load_settings(data_dir=arguments.data_dir)
     kept, comments = asyncio.run(read(settings, arguments.tenant))
     if not kept:
         raise InvalidRequest("no answer is kept: `keep_answers` of [[collections]] turns that on; see docs/export.md")
-    if arguments.action == "finetune":
-        count = finetune(kept, arguments, settings)
-    elif arguments.action == "examples":
-        count = examples(kept, arguments)
-    else:
-        count = questions(kept, arguments, comments)
+    with opened_recognisers(settings) as recognisers:
+        if arguments.action == "finetune":
+            count = finetune(kept, arguments, settings, recognisers=recognisers)
+        elif arguments.action == "examples":
+            count = examples(kept, arguments, recognisers)
+        else:
+            count = questions(kept, arguments, comments, recognisers=recognisers)
     written_down(settings, arguments, count)
     return 0
 
@@ -92,10 +95,12 @@ def written_down(settings: Settings, arguments: argparse.Namespace, count: int) 
         file.sync()
 
 
-def finetune(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, settings: Settings) -> int:
+def finetune(
+    kept: Sequence[KeptAnswer], arguments: argparse.Namespace, settings: Settings, *, recognisers: Recognisers
+) -> int:
     """Write training examples and return how many; says what was left out and why."""
     below = settings.routing.medium_from if arguments.distil else None
-    found = chosen(kept, Wanted(arguments.collection, liked=arguments.liked, distil_below=below))
+    found = chosen(kept, Wanted(arguments.collection, liked=arguments.liked, distil_below=below), recognisers)
     bounds = BOUNDS[arguments.format]
     newest = found.answers[-bounds.most :]
     write(arguments.out, [example(one, arguments.format) for one in newest])
@@ -111,11 +116,11 @@ def finetune(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, settings
     return len(newest)
 
 
-def examples(kept: Sequence[KeptAnswer], arguments: argparse.Namespace) -> int:
+def examples(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, recognisers: Recognisers) -> int:
     """Write a few unlike answers that were rated up, and return how many. Raises: `InvalidRequest` if there is none."""
     if not 1 <= arguments.count <= MAX_EXAMPLES:
         raise InvalidRequest(f"--count: 1 to {MAX_EXAMPLES}")
-    fit = chosen(kept, Wanted(arguments.collection, liked=True)).answers
+    fit = chosen(kept, Wanted(arguments.collection, liked=True), recognisers).answers
     able = [one for one in fit if shown_example(one) is not None]
     rows = [row for one in diverse(able, arguments.count) if (row := shown_example(one)) is not None]
     if not rows:
@@ -128,7 +133,9 @@ def examples(kept: Sequence[KeptAnswer], arguments: argparse.Namespace) -> int:
     return len(rows)
 
 
-def questions(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, comments: Mapping[str, str]) -> int:
+def questions(
+    kept: Sequence[KeptAnswer], arguments: argparse.Namespace, comments: Mapping[str, str], *, recognisers: Recognisers
+) -> int:
     """Write questions with what answers them and return how many, and those rated down for a person to complete."""
     mine = [one for one in kept if arguments.collection in ("", one.collection)]
     good = [one for one in mine if one.liked or (one.supported and one.liked is None and not arguments.liked)]
@@ -136,7 +143,7 @@ def questions(kept: Sequence[KeptAnswer], arguments: argparse.Namespace, comment
     write(arguments.out, rows)
     disliked = distinct([one for one in reversed(mine) if one.liked is False])
     if arguments.to_label:
-        write(arguments.to_label, [to_label(one, comments.get(one.id, "")) for one in disliked])
+        write(arguments.to_label, [to_label(one, comments.get(one.id, ""), recognisers) for one in disliked])
     if arguments.json:
         say_json({"file": str(arguments.out), "questions": len(rows), "rated_down": len(disliked)})
     else:

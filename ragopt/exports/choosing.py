@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ragopt.money.prices import FREE_PROVIDERS
-from ragopt.privacy.redaction import redacted
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.state.kept import KeptAnswer
 
 Reason: TypeAlias = Literal[
@@ -42,9 +42,9 @@ class Chosen:
     left_out: dict[Reason, int]
 
 
-def chosen(kept: Sequence[KeptAnswer], wanted: Wanted) -> Chosen:
+def chosen(kept: Sequence[KeptAnswer], wanted: Wanted, recognisers: Recognisers = OWN) -> Chosen:
     """Return what of the kept answers is fit to train on."""
-    reasons = {one.id: reason_against(one, wanted) for one in kept}
+    reasons = {one.id: reason_against(one, wanted, recognisers) for one in kept}
     fit = [one for one in kept if reasons[one.id] is None]
     # Of the same question the answer stays that was rated up, then the newest.
     best_first = sorted(fit, key=lambda one: (one.liked is not True, -one.at))
@@ -54,7 +54,7 @@ def chosen(kept: Sequence[KeptAnswer], wanted: Wanted) -> Chosen:
     return Chosen(tuple(one for one in fit if one.id in single), {reason: n for reason, n in counts.most_common() if n})
 
 
-def reason_against(one: KeptAnswer, wanted: Wanted) -> Reason | None:
+def reason_against(one: KeptAnswer, wanted: Wanted, recognisers: Recognisers) -> Reason | None:
     """Return why an answer is not fit, None if it is."""
     distils = wanted.distil_below is None or (
         one.tier != "simple" and one.difficulty is not None and one.difficulty < wanted.distil_below
@@ -69,13 +69,13 @@ def reason_against(one: KeptAnswer, wanted: Wanted) -> Reason | None:
     )
     found = next((reason for reason, holds in against if holds), None)
     # Last, because it takes the longest. It was replaced when the answer was kept; the recognisers may know more now.
-    return found or ("personal data" if is_personal(one) else None)
+    return found or ("personal data" if is_personal(one, recognisers) else None)
 
 
-def is_personal(one: KeptAnswer) -> bool:
+def is_personal(one: KeptAnswer, recognisers: Recognisers) -> bool:
     """Return whether there is personal data in what would be exported."""
     texts = (one.question, one.answer, *(text for item in one.passages for text in (item.title, item.text)))
-    return any(redacted(text).counts for text in texts)
+    return any(recognisers.find(text) for text in texts)
 
 
 def distinct(answers: Sequence[KeptAnswer]) -> list[KeptAnswer]:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from indexes.access import ANYONE
 from ragopt.domain import Answer, Question
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.privacy.redaction import redacted
 from ragopt.settings.collections import CollectionSettings, collection_settings
 from ragopt.state.kept import KeptAnswer, KeptAnswers, KeptPassage, KeptQuote
@@ -22,10 +24,16 @@ class Keeper:
     """Takes answers after they were given and keeps those of the collections that opted in, in the background."""
 
     def __init__(
-        self, store: KeptAnswers, collections: Sequence[CollectionSettings], *, now: Callable[[], float] = time.time
+        self,
+        store: KeptAnswers,
+        collections: Sequence[CollectionSettings],
+        recognisers: Recognisers = OWN,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._collections = collections
+        self._recognisers = recognisers
         self._now = now
         self._waiting: dict[str, asyncio.Task[None]] = {}
 
@@ -57,7 +65,7 @@ class Keeper:
 
     async def _keep(self, answer: Answer, question: Question, *, at: float) -> None:
         try:
-            kept = await asyncio.to_thread(kept_of, answer, question, at=at)
+            kept = await asyncio.to_thread(kept_of, answer, question, self._recognisers, at=at)
         except Exception:  # the answer was given; keeping it is a courtesy
             LOGGER.exception("an answer could not be kept")
             return
@@ -73,12 +81,13 @@ def worth_keeping(answer: Answer, question: Question) -> bool:
     return made and bool(answer.context.passages) and not question.answer_schema and question.reader == ANYONE
 
 
-def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:
+def kept_of(answer: Answer, question: Question, recognisers: Recognisers = OWN, *, at: float) -> KeptAnswer:
     """Return the answer as it is kept: the question standing alone, everything without personal data.
 
     A quote in which there was some is left out: it would not be found in its document. A placeholder in one may be of
     the document, or of the answer alone.
     """
+    without = partial(redacted_text, recognisers=recognisers)
     texts = [item.text for item in answer.context.passages]
     return KeptAnswer(
         id=answer.id,
@@ -105,6 +114,6 @@ def kept_of(answer: Answer, question: Question, *, at: float) -> KeptAnswer:
     )
 
 
-def without(text: str) -> str:
+def redacted_text(text: str, *, recognisers: Recognisers) -> str:
     """Return a text with its personal data replaced."""
-    return redacted(text).text
+    return redacted(text, recognisers).text

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from ragopt.domain import Context, Passage
 from ragopt.markers import markers, numbers
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.privacy.redaction import redacted
 from ragopt.prompt import build_prompt
 from ragopt.results import History
@@ -96,10 +97,10 @@ def shown_example(kept: KeptAnswer) -> dict[str, object] | None:
     return {"question": kept.question, "passages": passages, "answer": answer} if passages else None
 
 
-def to_label(kept: KeptAnswer, comment: str) -> dict[str, object]:
+def to_label(kept: KeptAnswer, comment: str, recognisers: Recognisers = OWN) -> dict[str, object]:
     """Return an answer that was rated down as a question, for a person to say in it what should have been found."""
     shown = ", ".join(dict.fromkeys(item.document_id for item in kept.passages))
-    said = f"; the caller: {redacted(comment).text}" if comment else ""
+    said = f"; the caller: {redacted(comment, recognisers).text}" if comment else ""
     note = f"answered: {kept.answer}; from {shown}{said}"
     return {"question": kept.question, "documents": [], "quote": [], "segment": kept.collection, "note": note}
 

@@ -1,6 +1,6 @@
 """Personal data with a form of its own: found by pattern and, where there is one, confirmed by its check digits.
 
-Names and postal addresses have no form, so nothing here finds them; the kinds are there for data sets that mark them.
+Names and postal addresses have no form, so nothing here finds them; `ragopt.privacy.presidio` does where it is set up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Kind: TypeAlias = Literal[
 ]
 # Where two overlap the earlier kind is kept: what is confirmed by a checksum before what is not.
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# A web address names no person by itself, and documents are full of them; names and addresses have no finder.
+# A web address names no person by itself, and documents are full of them; names and addresses have no form.
 BY_FORM: frozenset[Kind] = frozenset(KINDS) - {"url", "name", "address"}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ragopt.domain import Span
-from ragopt.privacy.recognisers import BY_FORM, Finding, Kind, findings
+from ragopt.privacy.recognisers import Finding, Kind
+from ragopt.privacy.recognition import OWN, Recognisers, placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,12 @@ class Redacted:
         return at + shift
 
 
-def placeholder(kind: Kind) -> str:
-    """Return what replaces personal data of a kind: its name in capitals, in square brackets."""
-    return f"[{kind.upper()}]"
+def redacted(text: str, recognisers: Recognisers = OWN) -> Redacted:
+    """Return the text with its personal data replaced. What was redacted before stays as it is.
 
-
-def redacted(text: str, kinds: Collection[Kind] = BY_FORM) -> Redacted:
-    """Return the text with its personal data replaced. What was redacted before stays as it is."""
-    return replaced(text, findings(text, kinds))
+    Blocking where the recognisers have a trained model.
+    """
+    return replaced(text, recognisers.find(text))
 
 
 def replaced(text: str, found: Sequence[Finding], *, lead: int = 0) -> Redacted:

@@ -20,6 +20,7 @@ from indexes.served_embedding import ServedEmbedder
 from indexes.store import Engine
 from ragopt.config import Settings, cache_dir, hub_cache_dir, runtime_dir
 from ragopt.injection.detector import InjectionDetector
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.stages.cache.protocol import SameQuestion
 from ragopt.stages.cite.judging import ClaimJudge
 from ragopt.stages.rerank.choice import LATE_INTERACTION, chosen_model
@@ -40,12 +41,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalModels:
-    """The models beside those that answer: what embeds, what judges hits, cached questions and claims; None if none."""
+    """The models beside those that answer: what embeds, what judges hits, cached questions and claims; None if none.
+
+    recognisers: what finds personal data, with a model or without.
+    """
 
     embedder: AnyEmbedder
     reranker: Judge | None
     verifier: SameQuestion | None
     claims: ClaimJudge
+    recognisers: Recognisers = OWN
 
 
 async def redis_address(settings: Settings, stack: AsyncExitStack) -> str:
@@ -107,7 +112,7 @@ async def loaded_claim_judge(stack: AsyncExitStack) -> ClaimJudge:
 
 
 async def opened_library(
-    settings: Settings, stack: AsyncExitStack, *, embedder: AnyEmbedder, lock_for: LockFor | None = None
+    settings: Settings, stack: AsyncExitStack, *, models: LocalModels, lock_for: LockFor | None = None
 ) -> Library:
     """Return the library over the configured engine, closed with the stack."""
     engine: Engine
@@ -118,13 +123,16 @@ async def opened_library(
     stack.push_async_callback(engine.close)
     library = Library(
         engine,
-        embedder,
+        models.embedder,
         knobs=IndexKnobs(chunk_tokens=settings.chunk_tokens),
         count_tokens=count_tokens_batch,
         max_document_bytes=settings.max_document_bytes,
         lock_for=lock_for,
         admit=DocumentScreen(
-            settings.collections, InjectionDetector.shipped(embedder), most_chars=settings.max_document_bytes
+            settings.collections,
+            InjectionDetector.shipped(models.embedder),
+            most_chars=settings.max_document_bytes,
+            recognisers=models.recognisers,
         ),
     )
     stack.push_async_callback(library.close)

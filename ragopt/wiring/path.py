@@ -16,6 +16,7 @@ from ragopt.money.prices import Prices
 from ragopt.money.savings import SavingsCounter
 from ragopt.pipeline import Pipeline
 from ragopt.ports import AnswerCache
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.prompt import build_prompt
 from ragopt.providers.call import ModelCaller
 from ragopt.providers.deployment import Deployment, Plan
@@ -58,11 +59,13 @@ def pipeline_over(
     prices: Prices | None = None,
     caller: ModelCaller | None = None,
     audit: Audit | None = None,
+    recognisers: Recognisers = OWN,
 ) -> Pipeline:
     """Return the pipeline with its stages in place.
 
     prices: those of the meter, so that each unknown is told once. caller: None for one without a budget.
     claims: None for the judge that needs no model. audit: is told of questions that are refused; None where none is.
+    recognisers: find personal data.
     """
     known, judging = prices or Prices(), claims or ClaimJudge.lexical()
     builtin, gate = builtin_deployment(), gate_over(judging, settings)
@@ -74,7 +77,7 @@ def pipeline_over(
         caller=calls,
         max_output_tokens=settings.max_output_tokens,
         prefixes=PrefixPlanner(known),
-        inspect=inspections_over(judging, settings),
+        inspect=inspections_over(judging, settings, recognisers),
         shorten=PromptShortener(build_prompt, count_tokens),
     )
     return Pipeline(
@@ -88,7 +91,7 @@ def pipeline_over(
         count_tokens=count_tokens,
         prompt=build_prompt,
         generate=GenerateWithinBudget(answers(plan), answers(lambda _: Plan((builtin,), QUOTED)), deployments),
-        cite=CitationChecking(judging, settings.collections, settings.facts, harmful),
+        cite=CitationChecking(judging, settings.collections, settings.facts, harmful, recognisers),
         generation=library.generation,
         savings=SavingsCounter(settings.baseline, deployments, prices=known, document_tokens=library.document_tokens),
         keep_cheap=edges_over(deployments, known, settings),
@@ -132,9 +135,9 @@ def gate_over(claims: ClaimJudge, settings: Settings) -> QualityGate:
     return QualityGate(cite=flagging_over(claims, settings))
 
 
-def inspections_over(claims: ClaimJudge, settings: Settings) -> Inspections:
+def inspections_over(claims: ClaimJudge, settings: Settings, recognisers: Recognisers = OWN) -> Inspections:
     """Return what finds what an answer has to pass before it is released, live and in batches."""
-    return Inspections(flagging_over(claims, settings), settings.collections)
+    return Inspections(flagging_over(claims, settings), settings.collections, recognisers)
 
 
 def planner_over(

@@ -34,7 +34,7 @@ from ragopt.state.experiments import Experiments
 from ragopt.state.feedback import Feedback
 from ragopt.state.idempotency import Idempotency
 from ragopt.state.jobs import Jobs
-from ragopt.state.kept import kept_in
+from ragopt.state.kept import KeptAnswers, kept_in
 from ragopt.state.keys import KeyStore
 from ragopt.state.locks import commit_lock_for
 from ragopt.state.rates import RateLimiter
@@ -54,6 +54,7 @@ from ragopt.wiring.engines import (
 from ragopt.wiring.history import folding
 from ragopt.wiring.models import caller_over, connect_all, deployments_of
 from ragopt.wiring.path import gate_over, inspections_over, pipeline_over
+from ragopt.wiring.privacy import loaded_recognisers
 
 STATE_TIMEOUT_S = 0.5
 
@@ -114,7 +115,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(redis.aclose)
         # Embedded, one process owns the index; a shared index needs its writers serialised across processes.
         lock_for = commit_lock_for(redis) if settings.qdrant_url else None
-        library = await opened_library(settings, stack, embedder=models.embedder, lock_for=lock_for)
+        library = await opened_library(settings, stack, models=models, lock_for=lock_for)
         cache = await opened_cache(settings, stack, redis_url=redis_url, library=library, models=models)
         accounts = closed_with(stack, accounts_over(redis, settings))
         deployments = opened_models(settings, stack)
@@ -144,7 +145,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             idempotency=Idempotency(redis, alone=not settings.redis_url),
             accounts=accounts,
             feedback=Feedback(redis, accounts.outbox),
-            keeper=closed_with(stack, Keeper(kept_in(redis, accounts.outbox, settings.export), settings.collections)),
+            keeper=closed_with(stack, keeper_over(kept_in(redis, accounts.outbox, settings.export), settings, models)),
             rates=await stack.enter_async_context(aclosing(RateLimiter(redis))),
             experiments=Experiments(redis, accounts.outbox, settings.experiments),
             fetch=UrlFetcher(settings.url_ingest),
@@ -152,6 +153,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             pings={"index": library.ping, "redis": partial(ping_redis, redis), "embedder": models.embedder.ping},
             warm=partial(connect_all, deployments),
         )
+
+
+def keeper_over(store: KeptAnswers, settings: Settings, models: LocalModels) -> Keeper:
+    """Return what chooses the answers that are kept, and takes the personal data out of them."""
+    return Keeper(store, settings.collections, models.recognisers)
 
 
 def closed_with(stack: AsyncExitStack, resource: ClosableT) -> ClosableT:
@@ -179,7 +185,9 @@ async def loaded_models(settings: Settings, stack: AsyncExitStack) -> LocalModel
     embedder = await loaded_embedder(settings, stack)
     reranker = await loaded_judge(settings, stack)
     verifier = await loaded_verifier(settings, stack)
-    return LocalModels(embedder, reranker=reranker, verifier=verifier, claims=await loaded_claim_judge(stack))
+    claims = await loaded_claim_judge(stack)
+    recognisers = await loaded_recognisers(settings, stack)
+    return LocalModels(embedder, reranker=reranker, verifier=verifier, claims=claims, recognisers=recognisers)
 
 
 def opened_models(settings: Settings, stack: AsyncExitStack) -> list[Deployment]:
@@ -214,6 +222,7 @@ def opened_paths(
         prices=accounts.prices,
         caller=caller,
         audit=audit,
+        recognisers=models.recognisers,
     )
     desk = desk_over(
         batches,
@@ -224,7 +233,7 @@ def opened_paths(
         accounts=accounts,
         embedder=models.embedder.tag,
         gate=gate_over(models.claims, settings),
-        inspect=inspections_over(models.claims, settings),
+        inspect=inspections_over(models.claims, settings, models.recognisers),
         audit=audit,
     )
     return pipeline, desk
@@ -239,14 +248,26 @@ async def open_embedder(settings: Settings) -> AsyncIterator[AnyEmbedder]:
 
 @asynccontextmanager
 async def open_library(settings: Settings) -> AsyncIterator[tuple[Library, Pipeline]]:
-    """Yield library and pipeline alone, for evaluation and the CLI: no Redis, no cache, no configured model."""
+    """Yield library and pipeline alone, for evaluation and the CLI: no Redis, no cache, no configured model.
+
+    Raises: `ConfigError`, `ModelUnavailable`.
+    """
     async with AsyncExitStack() as stack:
         embedder = await loaded_embedder(settings, stack)
         judge = await loaded_judge(settings, stack)
         claims = await loaded_claim_judge(stack)
-        library = await opened_library(settings, stack, embedder=embedder)
+        recognisers = await loaded_recognisers(settings, stack)
+        models = LocalModels(embedder, reranker=judge, verifier=None, claims=claims, recognisers=recognisers)
+        library = await opened_library(settings, stack, models=models)
         pipeline = pipeline_over(
-            library, embedder, judge=judge, claims=claims, settings=settings, cache=NoCache(), deployments=()
+            library,
+            embedder,
+            judge=judge,
+            claims=claims,
+            settings=settings,
+            cache=NoCache(),
+            deployments=(),
+            recognisers=recognisers,
         )
         yield library, pipeline
 

@@ -11,6 +11,7 @@ from ragopt.harmful.detector import HarmfulDetector
 from ragopt.markers import rewritten
 from ragopt.pipeline import ABSTENTION
 from ragopt.ports import CiteStream
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.reading import AnswerReader, Piece
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, collection_settings
@@ -27,13 +28,15 @@ from ragopt.telemetry import Trace
 class CitationChecking:
     """Opens a checker per answer; satisfies `ragopt.ports.Cite`. collections: the policies; none: every one flags.
 
-    harmful: finds sentences that give harmful content; None where they are not looked for.
+    harmful: finds sentences that give harmful content; None where they are not looked for. recognisers: find personal
+    data.
     """
 
     judge: Judge
     collections: Sequence[CollectionSettings] = ()
     facts: Sequence[FactSettings] = ()
     harmful: HarmfulDetector | None = None
+    recognisers: Recognisers = OWN
 
     def __call__(self, prepared: Prepared, *, trace: Trace) -> CiteStream:
         """Return the checker of an answer to `prepared`."""
@@ -41,7 +44,7 @@ class CitationChecking:
         found = collection_settings(self.collections, tenant=tenant, collection=collection)
         facts = [fact for fact in self.facts if fact.covers(tenant=tenant, collection=collection)]
         harm = HarmScreen(self.harmful, found, trace)
-        personal = PersonalScreen(found.personal_data)
+        personal = PersonalScreen(found.personal_data, self.recognisers)
         checking = Checking(
             prepared, self.judge, found.unsupported, facts=facts, harm=harm, personal=personal, trace=trace
         )
@@ -94,9 +97,9 @@ class CitationChecker:
                 if judged is None:
                     checking.personal.passed(text)
                     continue
-                shown = checking.personal.released(text)
+                shown = await checking.personal.released(text)
                 for item in judged if shown.text else ():
-                    self._last = checking.keep(item.moved(shown), offset=len(self._text))
+                    self._last = await checking.keep(item.moved(shown), offset=len(self._text))
                 self._text += shown.text
         return self._text[before:]
 

@@ -96,12 +96,12 @@ class Checking:
         """Return whether the policy leaves out a sentence with these claims."""
         return self.policy != "flag" and any(item.verdict.support == "unsupported" for item in judged)
 
-    def keep(self, item: Judged, *, offset: int) -> Claim:
+    async def keep(self, item: Judged, *, offset: int) -> Claim:
         """Keep a claim and its citations; return it at its place in the answer, `offset` characters on."""
         start, end = (place + offset for place in item.claim.span)
         self.claims.append(CheckedClaim(start, end, item.claim.cited, item.verdict.support, item.verdict.score))
         for passage, verdict in item.cited:
-            self.citations.append(self.personal.cited(citation(passage, verdict, start=start, end=end), passage))
+            self.citations.append(await self.personal.cited(citation(passage, verdict, start=start, end=end), passage))
         return replace(item.claim, span=(start, end))
 
     def cited(self, text: str) -> Cited:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ragopt.pipeline import ABSTENTION
 from ragopt.ports import Cite
-from ragopt.privacy.redaction import redacted
+from ragopt.privacy.recognition import OWN, Recognisers
+from ragopt.privacy.redaction import replaced
 from ragopt.providers.deployment import Flaw
 from ragopt.results import Cited, Prepared
 from ragopt.settings.collections import CollectionSettings, Unsupported, collection_settings
@@ -28,11 +29,12 @@ Answer once more, with one JSON value that matches the schema and with nothing e
 class Inspections:
     """Finds what an answer has to pass; satisfies `ragopt.providers.deployment.Inspect`.
 
-    cite: a checker that flags and leaves nothing out. collections: the policies.
+    cite: a checker that flags and leaves nothing out. collections: the policies. recognisers: find personal data.
     """
 
     cite: Cite
     collections: Sequence[CollectionSettings] = ()
+    recognisers: Recognisers = OWN
 
     def __call__(self, prepared: Prepared) -> AnswerInspection | None:
         """Return the inspection of an answer, None where it is released as it comes."""
@@ -40,22 +42,21 @@ class Inspections:
         found = collection_settings(self.collections, tenant=question.tenant, collection=question.collection)
         if found.unsupported not in BEFORE_RELEASE and not question.answer_schema:
             return None
-        return AnswerInspection(
-            self.cite, found.unsupported, question.answer_schema, redacts=found.personal_data == "redact"
-        )
+        redacts = self.recognisers if found.personal_data == "redact" else None
+        return AnswerInspection(self.cite, found.unsupported, question.answer_schema, redacts=redacts)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerInspection:
     """Judges whole answers by a policy, and by a schema where there is one ("" for none).
 
-    redacts: whether what it says of an answer goes without personal data; what it tells the model does not.
+    redacts: what it says of an answer goes without what these find, but what it tells the model; None: as written.
     """
 
     cite: Cite
     policy: Unsupported
     schema: str
-    redacts: bool = False
+    redacts: Recognisers | None = None
 
     @property
     def corrects(self) -> bool:
@@ -82,7 +83,7 @@ class AnswerInspection:
             return Flaw(told or wrong, correction=correction, unsupported=len(text), unusable=True)
         if self.policy not in BEFORE_RELEASE:
             return None
-        return unsupported_flaw(await checked(self.cite, text, prepared, trace=trace), redacts=self.redacts)
+        return await unsupported_flaw(await checked(self.cite, text, prepared, trace=trace), redacts=self.redacts)
 
 
 async def checked(cite: Cite, text: str, prepared: Prepared, *, trace: Trace) -> Cited:
@@ -92,16 +93,16 @@ async def checked(cite: Cite, text: str, prepared: Prepared, *, trace: Trace) ->
     return (await checker.finish())[1]
 
 
-def unsupported_flaw(cited: Cited, *, redacts: bool) -> Flaw | None:
+async def unsupported_flaw(cited: Cited, *, redacts: Recognisers | None) -> Flaw | None:
     """Return the flaw of an answer with unsupported claims, which names them; None where there are none.
 
-    redacts: whether the detail, which the route of the answer tells, goes without personal data.
+    redacts: the detail, which the route of the answer tells, goes without what these find; None: as written.
     """
     wrong = [claim for claim in cited.claims if claim.support == "unsupported"]
     if not wrong:
         return None
     named = [cited.text[claim.answer_start : claim.answer_end] for claim in wrong]
     listed = "\n".join(f"- {text}" for text in dict.fromkeys(named[:MAX_NAMED]))
-    told = redacted(named[0]).text if redacts else named[0]
+    told = replaced(named[0], await redacts.find_async(named[0])).text if redacts else named[0]
     detail = f"{len(wrong)} of {len(cited.claims)} claims are not supported: {told[:120]!r}"
     return Flaw(detail, correction=UNSUPPORTED.format(listed), unsupported=len(wrong))

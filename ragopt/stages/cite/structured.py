@@ -49,7 +49,7 @@ class JsonChecker:
             if scalar.kind == "string":
                 body = await self._released(text[start:stop], label=scalar.label, offset=length)
             else:
-                body = self._bare(text[start:stop], scalar)
+                body = await self._bare(text[start:stop], scalar)
             parts.append(body)
             length += len(body)
             end = stop
@@ -59,7 +59,7 @@ class JsonChecker:
         """Return a string's body as it is released; keep its claims and citations, judged as they were written."""
         body = await self._guarded(rewritten(body, self._checking.passages))
         plain = unescaped(body)
-        found = self._checking.personal.found(plain, label=label)
+        found = await self._checking.personal.found(plain, label=label)
         if found and self._checking.personal.policy == "redact":
             # What stands for a character has one length then, whatever came before it.
             body = escaped(plain)
@@ -70,16 +70,17 @@ class JsonChecker:
         await self._keep(body, shown, offset=offset)
         return shown.text
 
-    def _bare(self, written: str, scalar: Scalar) -> str:
+    async def _bare(self, written: str, scalar: Scalar) -> str:
         """Return a key or a number as it is released; no placeholder fits a number, so 0 stands for personal data."""
         plain = unescaped(written)
-        found = self._checking.personal.found(plain, label=scalar.label if scalar.kind == "number" else "")
+        number = scalar.kind == "number"
+        found = await self._checking.personal.found(plain, label=scalar.label if number else "", number=number)
         if not found:
             return written
         shown = self._checking.personal.noted(plain, found)
         if shown.text == plain:
             return written
-        return "0" if scalar.kind == "number" else escaped(shown.text)
+        return "0" if number else escaped(shown.text)
 
     async def _guarded(self, body: str) -> str:
         """Return a string's body without addresses that the sources lack; empty where it may not be released."""
@@ -104,6 +105,6 @@ class JsonChecker:
             claims = [replace(claim, text=unescaped(claim.text)) for claim in claims_of(piece.text, before=before)]
             for item in await self._checking.judged(claims):
                 last = replace(item.claim, span=(item.claim.span[0] + at, item.claim.span[1] + at))
-                self._checking.keep(replace(item, claim=last).moved(shown), offset=offset)
+                await self._checking.keep(replace(item, claim=last).moved(shown), offset=offset)
             self._checking.sentences += bool(claims)
             at += len(piece.text)

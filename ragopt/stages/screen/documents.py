@@ -11,6 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from indexes.records import Document, Scalar
 from ragopt.injection.detector import Finding, InjectionDetector
 from ragopt.privacy.recognisers import Kind
+from ragopt.privacy.recognition import OWN, Recognisers
 from ragopt.privacy.redaction import Redacted, redacted
 from ragopt.screening.heads import THRESHOLD
 from ragopt.settings.collections import CollectionSettings, Trust, collection_settings
@@ -29,6 +30,7 @@ class DocumentScreen:
     """Returns documents as they are to be stored; what was found is in their provenance.
 
     detector: None where no document is scored. most_chars: longer texts are not looked at: the library refuses them.
+    recognisers: find personal data.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class DocumentScreen:
         detector: InjectionDetector | None = None,
         *,
         most_chars: int = MOST_CHARS,
+        recognisers: Recognisers = OWN,
     ) -> None:
         self._collections = collections
         self._detector = detector
         self._most_chars = most_chars
+        self._recognisers = recognisers
         self._threads = CapacityLimiter(THREADS)
 
     async def __call__(self, tenant: str, collection: str, documents: Sequence[Document]) -> list[Document]:
@@ -56,7 +60,9 @@ class DocumentScreen:
         found = dict(enumerate(documents))
         if policy.personal_data != "off":
             for at in looked_at:
-                found[at] = await to_thread.run_sync(screened, found[at], policy, limiter=self._threads)
+                found[at] = await to_thread.run_sync(
+                    screened, found[at], policy, self._recognisers, limiter=self._threads
+                )
         if self._detector is not None and policy.injection != "off":
             places = [at for at in looked_at if SCORED not in found[at].provenance]
             parts = [part for at in places for part in (found[at].title, found[at].text)]
@@ -92,12 +98,12 @@ def found_in(title: Finding, text: Finding) -> dict[str, Scalar]:
     return {**score, "injection_start": text.span[0], "injection_end": text.span[1]}
 
 
-def screened(document: Document, policy: CollectionSettings) -> Document:
+def screened(document: Document, policy: CollectionSettings, recognisers: Recognisers) -> Document:
     """Return a document as the policy has its personal data stored; the same one if it was screened before."""
     if SCREENED in document.provenance:
         return document
-    title, text = redacted(document.title), redacted(document.text)
-    values = {key: redacted(value) for key, value in document.metadata.items() if isinstance(value, str)}
+    title, text = redacted(document.title, recognisers), redacted(document.text, recognisers)
+    values = {key: redacted(value, recognisers) for key, value in document.metadata.items() if isinstance(value, str)}
     found = {"personal_data": summary([title, text, *values.values()]), SCREENED: True}
     noted = replace(document, provenance={**document.provenance, **found})
     if policy.personal_data == "flag":
