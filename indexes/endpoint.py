@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from pydantic import SecretStr, ValidationError
 
@@ -9,6 +11,7 @@ from indexes.errors import ModelUnavailable
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MESSAGE_CHARS = 200
+USER = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def is_served(model: str) -> bool:
@@ -28,6 +31,11 @@ def checked_address(url: str, *, setting: str) -> httpx.URL:
         key_setting = setting.replace("_MODEL", "_API_KEY")
         raise ModelUnavailable(f"{setting}: {address.host}: no password in an address; use {key_setting}")
     return address
+
+
+def shown_address(address: str) -> str:
+    """Return an address for people to read: without the user and the password in it, any text without one as it is."""
+    return USER.sub("***@", address)
 
 
 def client_of(address: httpx.URL, api_key: SecretStr | None, *, timeout_s: float) -> httpx.AsyncClient:

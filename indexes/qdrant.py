@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from pydantic import SecretStr
 
+from indexes.endpoint import shown_address
 from indexes.errors import InvalidText, StoreUnavailable
 from indexes.points import DENSE, SCROLL_PAGE, SPARSE, batches, check_where, in_order, payload_bytes
 from indexes.records import FloatVector, SparseVector
@@ -37,7 +38,7 @@ class QdrantEngine:
         from qdrant_client import AsyncQdrantClient
 
         self._local = url == LOCAL
-        self._url = url
+        self._url = shown_address(url)
         key = api_key.get_secret_value() if api_key else None
         # The client would ask the server for its version here, blocking, and warn if it is down.
         self._client = (

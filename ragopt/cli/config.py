@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from indexes.endpoint import shown_address
 from ragopt.cli.arguments import add_json
 from ragopt.cli.terminal import say, say_json
 from ragopt.config import Settings, collector_address, config_file, load_settings
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the effective settings. Raises: `ConfigError` naming each wrong one, and a variable of OpenTelemetry's."""
     settings = load_settings()
     collector_address()
-    effective = settings.model_dump(mode="json")
+    effective = {name: masked(value) for name, value in settings.model_dump(mode="json").items()}
     if arguments.json:
         say_json(effective)
         return 0
@@ -34,6 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
         said = "" if name not in tuned else f"  # {tuned_note(settings, name, tuned[name])}"
         say(f"{name} = {json.dumps(value, ensure_ascii=False)}{said}")
     return 0
+
+
+def masked(value: object) -> object:
+    """Return a setting without the users and passwords of addresses in it; secrets are masked already."""
+    if isinstance(value, str):
+        return shown_address(value)
+    if isinstance(value, dict):
+        return {name: masked(item) for name, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list) else value
 
 
 def tuned_values(settings: Settings) -> dict[str, object]:

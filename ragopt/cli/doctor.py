@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from indexes.classifier import classifier_files
-from indexes.endpoint import is_served
+from indexes.endpoint import is_served, shown_address
 from indexes.errors import IndexingError
 from indexes.model import model_files
 from indexes.qdrant import QdrantEngine
@@ -131,7 +131,7 @@ def index_found(settings: Settings) -> str:
     if not settings.qdrant_url:
         return f"embedded, {package_found('qdrant-edge-py', module='qdrant_edge')}"
     asyncio.run(ping_qdrant(settings))
-    return f"{settings.qdrant_url} answers"
+    return f"{shown_address(settings.qdrant_url)} answers"
 
 
 async def ping_qdrant(settings: Settings) -> None:
@@ -198,8 +198,10 @@ def package_found(package: str, *, module: str | None = None) -> str:
 
 
 def model_ready(model: ModelSettings) -> str:
-    """Return how a configured model is reached. Raises: `ConfigError` without its key."""
-    if model.provider != "extractive" and configured_key(model) is None:
+    """Return how a configured model is reached. Raises: `ConfigError` if its provider wants a key and none is set."""
+    place, named = configured_address(model), f"{model.provider} {model.model or model.name}"
+    if model.provider == "extractive" or configured_key(model) is not None:
+        return f"{named} at {shown_address(place)}" if place else named
+    if place is None:
         raise ConfigError("no API key is set for it")
-    place = configured_address(model)
-    return f"{model.provider} {model.model or model.name}" + (f" at {place}" if place else "")
+    return f"{named} at {shown_address(place)}, without a key"

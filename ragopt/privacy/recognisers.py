@@ -72,7 +72,7 @@ IPV6 = re.compile(
 VERSIONED = re.compile(
     r"(?:\bv|version|release|section|chapter|§|clause|figure|table|build|firmware|\bec)\.? ?$", re.IGNORECASE
 )
-CREDENTIALS = re.compile(r"(?<=://)[^\s/@:'\"<>]{1,80}:[^\s/@'\"<>]{1,120}(?=@)")
+CREDENTIALS = re.compile(r"(?<=://)[^\s/@:'\"<>]{0,80}:[^\s/@'\"<>]{1,120}(?=@)")
 URL = re.compile(r"\b(?:https?|ftp)://[^\s<>\"')\]]+|\bwww\.[^\s<>\"')\]]+", re.IGNORECASE)
 WALLET = re.compile(r"(?<!\w)(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[ac-hj-np-z02-9]{39,59}|0x[0-9a-fA-F]{40})(?!\w)")
 SECRETS = re.compile(

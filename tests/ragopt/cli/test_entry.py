@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ragopt.cli.doctor import model_ready
 from ragopt.cli.entry import SUMMARIES, main
+from ragopt.errors import ConfigError
+from ragopt.settings.models import ModelSettings
 from ragopt.state.data_dir import DataDirLock
+from tests.environment import environment as no_settings
 from tests.ragopt.cli.running import environment, ragopt, ragopt_here
 from tests.rerank_endpoint import served_endpoint
 
@@ -93,11 +97,13 @@ def test_config_check_masks_secrets(tmp_path: Path) -> None:
     """The effective settings are shown, from file and environment, and no secret is among them."""
     (tmp_path / "ragopt.toml").write_text('top_k = 7\n[[models]]\nname = "m"\nprovider = "extractive"\n')
     settings = {"RAGOPT_API_KEY": "hunter2", "RAGOPT_CONTEXT_TOKENS": "123"}
+    settings |= {"RAGOPT_REDIS_URL": "redis://:hunter2@redis:6379/0", "RAGOPT_QDRANT_URL": "http://me:hunter2@qdrant"}
     plain = ragopt("config", "check", cwd=tmp_path, **settings)
     as_json = ragopt("config", "check", "--json", cwd=tmp_path, **settings)
     shown = json.loads(as_json.stdout)
     assert (shown["top_k"], shown["context_tokens"], shown["models"][0]["name"]) == (7, 123, "m")
     assert "context_tokens = 123" in plain.stdout
+    assert (shown["redis_url"], shown["qdrant_url"]) == ("redis://***@redis:6379/0", "http://***@qdrant")
     assert "hunter2" not in plain.stdout + as_json.stdout
 
 
@@ -119,6 +125,15 @@ def test_doctor_names_what_is_broken(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert (marks["embedding model"], marks["redis"], marks["index"], marks["python"]) == ("✗", "✗", "✓", "✓")
     assert marks["reranker"] == "✗"
+
+
+def test_doctor_lets_a_server_of_one_s_own_do_without_a_key() -> None:
+    """Calls go there without one; at the provider's own address it is needed."""
+    own = ModelSettings(name="small", provider="openai", base_url="http://127.0.0.1:9/v1")
+    with no_settings():
+        assert model_ready(own) == "openai small at http://127.0.0.1:9/v1, without a key"
+        with pytest.raises(ConfigError, match="no API key"):
+            model_ready(ModelSettings(name="small", provider="openai"))
 
 
 def test_doctor_says_which_cross_encoder_judges(tmp_path: Path, cross_encoder: Path) -> None:

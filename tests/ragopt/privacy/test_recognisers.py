@@ -25,6 +25,7 @@ FOUND: list[tuple[str, Kind, str]] = [
     ("see http://203.0.113.7/x", "ip", "203.0.113.7"),
     ("from 2001:db8:85a3::8a2e:370:7334", "ip", "2001:db8:85a3::8a2e:370:7334"),
     ("postgres://app:pa55@db/x", "credentials", "app:pa55"),
+    ("redis://:pa55@db/0", "credentials", ":pa55"),
     ("key " + "sk-" + "ant-" + "a1B2" * 8, "secret", "sk-" + "ant-" + "a1B2" * 8),
     ("use " + "AK" + "IA" + "ABCDEFGH12345678" + ".", "secret", "AK" + "IA" + "ABCDEFGH12345678"),
     ("password: hunter22x", "secret", "hunter22x"),
