@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.bench.answer import TIMEOUT_S, fill, taken
-from eval.bench.service import RunningService, running_service
+from eval.bench.service import RunningService, clients_of, running_service
 from eval.bench.texts import BenchTexts
 from eval.intervals import Interval, bootstrap, exact, percentile_of
 from eval.report import ConfigValue, Report
@@ -70,21 +70,17 @@ def bench_concurrency(texts: BenchTexts) -> Report:
 
 async def measured(service: RunningService, texts: BenchTexts, load: Load) -> Report:
     """Return the report of a running service: fill it, warm it, press harder and harder, then too hard."""
-    most = 2 * load.permits
-    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-    async with httpx.AsyncClient(
-        base_url=service.url, headers=service.headers(), timeout=TIMEOUT_S, limits=limits
-    ) as client:
-        chunks = await fill(client, texts)
+    async with clients_of(service, 2 * load.permits, timeout_s=TIMEOUT_S) as clients:
+        chunks = await fill(clients[0], texts)
         questions = texts.questions()
-        await pressed(client, taken(questions, WARM_UP), callers=1)
+        await pressed(clients[:1], taken(questions, WARM_UP))
         metrics: dict[str, Interval] = {}
         for callers in load.callers:
             count = max(load.requests, REQUESTS_A_CALLER * callers)
-            replies = await pressed(client, taken(questions, count), callers=callers)
+            replies = await pressed(clients[:callers], taken(questions, count))
             metrics |= level_metrics(replies, callers=callers, seed=texts.seed)
         calm_ms = load.calm_factor * metrics[f"answer@{load.callers[0]}.p50_ms"].value
-        metrics |= await overload_metrics(client, questions, load, calm_ms=calm_ms)
+        metrics |= await overload_metrics(clients, questions, load, calm_ms=calm_ms)
     config: dict[str, ConfigValue] = {
         "chunks": chunks,
         "model": "extractive",
@@ -95,21 +91,21 @@ async def measured(service: RunningService, texts: BenchTexts, load: Load) -> Re
     return Report("bench.concurrency", texts.name, load.requests, texts.seed, config, metrics)
 
 
-async def pressed(client: httpx.AsyncClient, questions: Sequence[str], *, callers: int) -> list[Reply]:
-    """Return the replies in the order they came, `callers` requests under way at any time."""
-    waiting = iter(tqdm(questions, desc=f"answer, {callers} at once"))
-    return await called(client, waiting, callers=callers, until=float("inf"))
+async def pressed(clients: Sequence[httpx.AsyncClient], questions: Sequence[str]) -> list[Reply]:
+    """Return the replies in the order they came; each client has one request under way at any time."""
+    waiting = iter(tqdm(questions, desc=f"answer, {len(clients)} at once"))
+    return await called(clients, waiting, until=float("inf"))
 
 
-async def called(client: httpx.AsyncClient, questions: Iterator[str], *, callers: int, until: float) -> list[Reply]:
+async def called(clients: Sequence[httpx.AsyncClient], questions: Iterator[str], *, until: float) -> list[Reply]:
     """Return the replies to all questions, or to those that were begun before `until`, in the order they came."""
     replies: list[Reply] = []
 
-    async def call() -> None:
+    async def call(client: httpx.AsyncClient) -> None:
         while time.perf_counter() < until and (question := next(questions, None)) is not None:
             replies.append(await attempt(client, question))
 
-    await asyncio.gather(*(call() for _ in range(callers)))
+    await asyncio.gather(*map(call, clients))
     return replies
 
 
@@ -157,7 +153,7 @@ def rates(replies: Sequence[Reply]) -> list[float]:
 
 
 async def overload_metrics(
-    client: httpx.AsyncClient, questions: Iterator[str], load: Load, *, calm_ms: float
+    clients: Sequence[httpx.AsyncClient], questions: Iterator[str], load: Load, *, calm_ms: float
 ) -> dict[str, Interval]:
     """Return what became of the requests of twice as many callers as are admitted, and how soon it was over.
 
@@ -165,12 +161,11 @@ async def overload_metrics(
     `CALM_REQUESTS` in a row took at most `calm_ms`, those included; `RECOVERY_LIMIT_S` if they never did.
     """
     until = time.perf_counter() + load.overload_s
-    callers = 2 * load.permits
-    replies = await called(client, questions, callers=callers, until=until)
+    replies = await called(clients, questions, until=until)
     counts = Counter(reply.status for reply in replies)
     answered = [reply.ms for reply in replies if reply.status == OK]
     metrics = {
-        "overload.callers": exact(callers),
+        "overload.callers": exact(len(clients)),
         "overload.requests": exact(len(replies)),
         "overload.answered": exact(counts[OK]),
         "overload.shed": exact(counts[SHED]),
@@ -181,7 +176,7 @@ async def overload_metrics(
         for percent in (50, 95) if milliseconds else ():
             interval = bootstrap(milliseconds, seed=0, statistic=percentile_of(percent))
             metrics[f"overload.{name}p{percent}_ms"] = interval
-    return metrics | {"overload.recovery_s": exact(await recovery_s(client, questions, calm_ms=calm_ms))}
+    return metrics | {"overload.recovery_s": exact(await recovery_s(clients[0], questions, calm_ms=calm_ms))}
 
 
 async def recovery_s(client: httpx.AsyncClient, questions: Iterator[str], *, calm_ms: float) -> float:

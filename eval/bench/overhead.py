@@ -12,6 +12,7 @@ import httpx
 from tqdm import tqdm
 
 from eval.bench.answer import TIMEOUT_S, checked, fill, taken
+from eval.bench.service import clients_of
 from eval.bench.stubbed import LABELS, Stubbed, StubCall, stubbed_service
 from eval.bench.texts import BenchTexts
 from eval.errors import BenchError
@@ -89,27 +90,24 @@ def bench_overhead(texts: BenchTexts) -> Report:
 
 async def measured(stubbed: Stubbed, texts: BenchTexts, levels: Sequence[Level]) -> tuple[int, dict[str, Interval]]:
     """Return the chunks of a running service and its metrics: fill it, warm it, then ask."""
-    service, most = stubbed.service, max(level.concurrency for level in levels)
-    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-    async with httpx.AsyncClient(
-        base_url=service.url, headers=service.headers(), timeout=TIMEOUT_S, limits=limits
-    ) as client:
-        chunks = await fill(client, texts)
+    most = max(level.concurrency for level in levels)
+    async with clients_of(stubbed.service, most, timeout_s=TIMEOUT_S) as clients:
+        chunks = await fill(clients[0], texts)
         questions = texts.questions()
-        await answered(client, taken(questions, WARM_UP), concurrency=most)
+        await answered(clients, taken(questions, WARM_UP))
         metrics: dict[str, Interval] = {}
         for level in levels:
-            metrics |= await measured_at(level, client, questions, stubbed=stubbed, seed=texts.seed)
+            metrics |= await measured_at(level, clients, questions, stubbed=stubbed, seed=texts.seed)
     return chunks, metrics
 
 
 async def measured_at(
-    level: Level, client: httpx.AsyncClient, questions: Iterator[str], *, stubbed: Stubbed, seed: int
+    level: Level, clients: Sequence[httpx.AsyncClient], questions: Iterator[str], *, stubbed: Stubbed, seed: int
 ) -> dict[str, Interval]:
     """Return the metrics of one level, over questions that were not asked before."""
     asked = taken(questions, REQUESTS)
     processor_s, loop_s = stubbed.processor_s(), stubbed.loop_s()
-    replies = await answered(client, asked, concurrency=level.concurrency)
+    replies = await answered(clients[: level.concurrency], asked)
     processor_ms = 1000 * (stubbed.processor_s() - processor_s) / len(asked)
     loop_ms = 1000 * (stubbed.loop_s() - loop_s) / len(asked)
     calls = await asyncio.to_thread(stubbed.calls)
@@ -130,19 +128,19 @@ async def measured_at(
 
 
 async def answered(
-    client: httpx.AsyncClient, questions: Sequence[str], *, concurrency: int
+    clients: Sequence[httpx.AsyncClient], questions: Sequence[str]
 ) -> list[tuple[str, float, dict[str, float]]]:
     """Return of each question its milliseconds and the service's timings. Raises: `BenchError` if one fails."""
-    waiting = iter(tqdm(questions, desc=f"overhead, {concurrency} at once"))
+    waiting = iter(tqdm(questions, desc=f"overhead, {len(clients)} at once"))
     rows: list[tuple[str, float, dict[str, float]]] = []
 
-    async def caller() -> None:
+    async def caller(client: httpx.AsyncClient) -> None:
         for question in waiting:
             started = time.perf_counter()
             response = checked(await client.post("/answer", json={"question": question, "labels": LABELS}))
             rows.append((question, 1000 * (time.perf_counter() - started), response.json()["timings_ms"]))
 
-    await asyncio.gather(*(caller() for _ in range(concurrency)))
+    await asyncio.gather(*map(caller, clients))
     return rows
 
 

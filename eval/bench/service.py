@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,23 @@ def running_service(
         yield RunningService(url, key, time.perf_counter() - started, process.pid)
     finally:
         stop(process)
+
+
+@asynccontextmanager
+async def clients_of(
+    service: RunningService, count: int, *, timeout_s: float
+) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """Yield a client for each of so many callers, closed after the block.
+
+    A pool that a hundred share hands out its connections seconds late, which would count as the service's time.
+    """
+    context = httpx.create_ssl_context()
+    async with AsyncExitStack() as stack:
+        clients = [
+            httpx.AsyncClient(base_url=service.url, headers=service.headers(), timeout=timeout_s, verify=context)
+            for _ in range(count)
+        ]
+        yield [await stack.enter_async_context(client) for client in clients]
 
 
 def source_root() -> Path:

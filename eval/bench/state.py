@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-
-import httpx
 
 from eval.bench.answer import TIMEOUT_S, fill, taken
 from eval.bench.overhead import answered
-from eval.bench.stubbed import stubbed_service
+from eval.bench.service import clients_of
+from eval.bench.stubbed import Stubbed, stubbed_service
 from eval.bench.texts import BenchTexts
 from eval.intervals import Interval, bootstrap
 from eval.report import Report
@@ -41,19 +39,19 @@ def bench_state(texts: BenchTexts) -> Report:
     An answer that the documents carry goes into the response cache: without `--data` few do. Raises: `BenchError`.
     """
     with stubbed_service() as stubbed:
-        costs = asyncio.run(measured(stubbed.service.url, stubbed.service.headers(), stubbed.data_dir, texts))
+        costs = asyncio.run(measured(stubbed, texts))
     return report_of(costs, texts)
 
 
-async def measured(url: str, headers: Mapping[str, str], data_dir: Path, texts: BenchTexts) -> list[StateCost]:
+async def measured(stubbed: Stubbed, texts: BenchTexts) -> list[StateCost]:
     """Return the cost of each round, after one that warms up."""
-    settings = load_settings(data_dir=data_dir)
+    settings = load_settings(data_dir=stubbed.data_dir)
     questions = texts.questions()
     loads: list[RedisLoad] = []
-    async with httpx.AsyncClient(base_url=url, headers=dict(headers), timeout=TIMEOUT_S) as client:
-        await fill(client, texts)
+    async with clients_of(stubbed.service, CONCURRENCY, timeout_s=TIMEOUT_S) as clients:
+        await fill(clients[0], texts)
         for count in (WARM_UP, *[ANSWERS] * ROUNDS):
-            await answered(client, taken(questions, count), concurrency=CONCURRENCY)
+            await answered(clients, taken(questions, count))
             await asyncio.sleep(SETTLE_S)
             loads.append(await state_load(settings))
     return [cost_between(before, after) for before, after in pairwise(loads)]
