@@ -27,6 +27,7 @@ from ragopt.settings.models import ModelSettings, ResilienceSettings
 from ragopt.settings.money import BaselineSettings, BudgetSettings, TargetSettings
 from ragopt.settings.plan import PlanSettings
 from ragopt.settings.privacy import PrivacySettings
+from ragopt.settings.rewriting import RewriteSettings
 from ragopt.settings.routing import RouteSettings, RouteWhen, RoutingSettings
 from ragopt.settings.traffic import LimitSettings
 from ragopt.settings.url_ingest import UrlIngestSettings
@@ -38,6 +39,7 @@ FIELDS: tuple[tuple[str, *tuple[type[BaseModel], ...]], ...] = (
     (texts.MODELS, ModelSettings),
     (texts.RESILIENCE, ResilienceSettings),
     (texts.BATCH, BatchSettings),
+    (texts.REWRITE, RewriteSettings),
     (texts.HISTORY, HistorySettings),
     (texts.BUDGETS, BudgetSettings),
     (texts.BASELINE, BaselineSettings),

@@ -48,6 +48,7 @@ OTHER_VARIABLES = """\
 MODELS = fields("Model", "Each `[[models]]` entry", "[Models](models.md)")
 RESILIENCE = fields("Resilience", "The `[resilience]` table", "[Resilience](resilience.md)", environment="RESILIENCE")
 BATCH = fields("Batch", "The `[batch]` table", "[Batches](batch.md)", environment="BATCH")
+REWRITE = fields("Rewrite", "The `[rewrite]` table", "[Conversations](conversations.md)", environment="REWRITE")
 HISTORY = fields("History", "The `[history]` table", "[Conversations](conversations.md)", environment="HISTORY")
 BUDGETS = fields("Budget", "Each `[[budgets]]` entry", "[Costs](costs.md)")
 
@@ -119,8 +120,10 @@ command prints what a program can read.
 | `ragopt keys create … [--team T] [--feature F] [--trusted-labels]` | make a key that pins or vouches for labels |
 | `ragopt keys create … [--tier-floor T] [--tier-ceiling T]` | make a key whose routes stay within tiers |
 | `ragopt keys create … [--rpm N] [--tpm N]` | make a key with limits per minute of its own |
+| `ragopt keys create … [--groups G] [--all-documents] [--expires-in D]` | make a key for some documents, or a time |
+| `ragopt keys rotate ID [--overlap D]` | give an API key a new secret; the old one works on for a day |
 | `ragopt keys list [--tenant T]` | list the API keys, without their secrets |
-| `ragopt keys revoke ID` | make an API key stop working |
+| `ragopt keys revoke ID [--old-secret]` | make an API key, or its old secret, stop working |
 | `ragopt audit verify [PATH] [--known SHA256] [--partial] [--json]` | check the audit log; exit 1 if broken |
 | `ragopt audit show [PATH] [--tenant T] [--since TIME] [--act A] [--json]` | print lines of the audit log |
 | `ragopt plan [--days N] [--tenant T] [--can-wait F,…] [--json]` | say what other ways to call models would save |
@@ -141,6 +144,12 @@ command prints what a program can read.
 | `python -m eval citations --data DIR` | measure how well claims are told to be supported, beside labels |
 | `python -m eval harmful --data DIR` | measure what is caught of harmful questions and answers, and refused with it |
 | `python -m eval planted --data DIR` | plant citation faults in answers and count which are caught |
+| `python -m eval rewrite --data DIR` | measure how near rewritten follow-ups come to a person's rewrite |
+| `python -m eval cache --data DIR` | measure duplicates served at a share of wrong answers |
+| `python -m eval pii --data DIR` | measure recall and precision of the recognisers of personal data |
+| `python -m eval injection --data DIR` | measure attacks caught and harmless texts refused |
+| `python -m eval crash [--kills N] [--documents N]` | kill the service while it ingests and count what is wrong |
+| `python -m eval fit-rewrite`, `fit-verifier`, `fit-injection`, `fit-harmful`, `fit-tokens` | fit what ships |
 | `python -m eval fit-support --data DIR --out DIR` | train the judge of claims and fit its calibration |
 | `python -m eval gate --baseline FILE` | measure again what a file holds; exit 1 if a metric is worse beyond chance |
 | `python -m eval report FILE… --out report.html` | one HTML page with tables and plots from saved results |

@@ -16,7 +16,7 @@ def add_to(commands: Commands) -> None:
     command = add_command(
         commands, "batch", "the same questions live and in batches at the provider stub: cost, budget"
     )
-    command.epilog = "example: python -m eval batch --data shared/data/pubmedqa --kills"
+    command.epilog = "example: python -m eval batch --data path/to/pubmedqa --kills"
     command.add_argument("--data", type=Path, action="append", default=[], metavar="DIR", help="may be repeated")
     command.add_argument("--limit", type=positive, default=1_000, metavar="N", help="questions of each set")
     command.add_argument("--repeats", type=share, default=0.1, metavar="R", help="share of them asked once more")

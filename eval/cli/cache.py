@@ -12,7 +12,7 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add both."""
     cache = add_command(commands, "cache", "duplicates served by the semantic cache at a share of wrong answers")
-    cache.epilog = "example: python -m eval cache --data shared/data/qqp_gptcache"
+    cache.epilog = "example: python -m eval cache --data path/to/qqp_gptcache"
     add_sets(cache)
     cache.add_argument("--model", type=Path, metavar="DIR", help="a verifier that `fit-verifier` wrote; else ours")
     cache.set_defaults(command=run_cache)

@@ -12,12 +12,12 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add them."""
     citations = add_command(commands, "citations", "whether claims are called supported that are, beside labels")
-    citations.epilog = "example: python -m eval citations --data shared/data/climate_fever --limit 500"
+    citations.epilog = "example: python -m eval citations --data path/to/climate_fever --limit 500"
     add_sets(citations)
     add_judge(citations)
     citations.set_defaults(command=run_citations)
     planted = add_command(commands, "planted", "how many citation faults are caught, planted in answers to documents")
-    planted.epilog = "example: python -m eval planted --data shared/data/squad_xquad --data shared/data/cisi"
+    planted.epilog = "example: python -m eval planted --data path/to/squad_xquad --data path/to/cisi"
     add_folders(planted)
     planted.add_argument("--answers", type=positive, default=2_000, metavar="N", help="over all sets")
     add_judge(planted)

@@ -13,9 +13,7 @@ from eval.cli.output import refuse_missing_folder, show, write_text
 def add_to(commands: Commands) -> None:
     """Add it."""
     drift = add_command(commands, "drift", "simulate the bills of a growing support assistant, step by step")
-    drift.epilog = (
-        "example: python -m eval drift --data shared/data/chroma_chunking --outcomes shared/data/routellm_mmlu"
-    )
+    drift.epilog = "example: python -m eval drift --data path/to/chroma_chunking --outcomes path/to/routellm_mmlu"
     drift.add_argument("--data", type=Path, required=True, metavar="DIR", help="questions with reference spans")
     drift.add_argument("--outcomes", type=Path, required=True, metavar="DIR", help="recorded outcomes of two models")
     drift.add_argument("--limit", type=positive, metavar="N", help="only the first N questions")

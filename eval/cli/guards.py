@@ -12,11 +12,11 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add them."""
     pii = add_command(commands, "pii", "recall and precision of the recognisers of personal data")
-    pii.epilog = "example: python -m eval pii --data shared/data/presidio_pii"
+    pii.epilog = "example: python -m eval pii --data path/to/presidio_pii"
     add_sets(pii)
     pii.set_defaults(command=run_pii)
     injection = add_screen(commands, "injection", "attacks caught and harmless texts refused, and secrets in answers")
-    injection.epilog = "example: python -m eval injection --data shared/data/bipia --data shared/data/tensortrust"
+    injection.epilog = "example: python -m eval injection --data path/to/bipia --data path/to/tensortrust"
     fit = add_command(commands, "fit-injection", "fit the detector of injected instructions that ships")
     fit.epilog = (
         "example: python -m eval fit-injection --data bipia --data wildguard_benign --data squad_xquad "
@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
 def add_harmful(commands: Commands) -> None:
     """Add `harmful` and `fit-harmful`."""
     harmful = add_screen(commands, "harmful", "harmful requests and answers caught, and harmless ones refused")
-    harmful.epilog = "example: python -m eval harmful --data path/to/advbench --data shared/data/wildguard_benign"
+    harmful.epilog = "example: python -m eval harmful --data path/to/advbench --data path/to/wildguard_benign"
     fit = add_command(commands, "fit-harmful", "fit the detector of harmful content that ships")
     fit.epilog = "example: python -m eval fit-harmful --data wildguard_benign --data squad_xquad --out harmful.npz"
     add_folders(fit)

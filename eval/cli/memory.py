@@ -12,7 +12,7 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add it."""
     memory = add_command(commands, "memory", "how much of what a question needs of a long conversation is sent")
-    memory.epilog = "example: python -m eval memory --data shared/data/locomo"
+    memory.epilog = "example: python -m eval memory --data path/to/locomo"
     add_sets(memory)
     memory.add_argument(
         "--set",

@@ -11,7 +11,7 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add it."""
     prefix = add_command(commands, "prefix", "replay conversations against the documented prompt caches of providers")
-    prefix.epilog = "example: python -m eval prefix --data shared/data/mtrag_rewrite --model anthropic/claude-haiku-4-5"
+    prefix.epilog = "example: python -m eval prefix --data path/to/mtrag_rewrite --model anthropic/claude-haiku-4-5"
     add_folders(prefix)
     prefix.add_argument("--limit", type=positive, metavar="N", help="only the first N conversations of a set")
     prefix.add_argument(

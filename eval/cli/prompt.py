@@ -13,7 +13,7 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add it."""
     prompt = add_command(commands, "prompt", "what each part of a prompt costs, what of it is used, and what to trim")
-    prompt.epilog = "example: python -m eval prompt --data shared/data/clapnq --limit 100"
+    prompt.epilog = "example: python -m eval prompt --data path/to/clapnq --limit 100"
     add_sets(prompt)
     prompt.add_argument("--model", default="extractive", metavar="NAME", help="a configured model that answers")
     prompt.add_argument("--collection", default="", metavar="NAME", help="whose `[[collections]]` stand in each prompt")

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add both."""
     context = add_command(commands, "context", "recall, precision, IoU and tokens of the packed context")
-    context.epilog = "example: python -m eval context --data shared/data/chroma_chunking --budgets 400,800"
+    context.epilog = "example: python -m eval context --data path/to/chroma_chunking --budgets 400,800"
     add_sets(context)
     context.add_argument("--budgets", type=budgets, default=None, metavar="N,N", help="default: 200,400,800,1600")
     context.add_argument("--baseline", action="store_true", help="a vendor's default, 800/400 top 5, beside ours")
     add_configurations(context)
     context.set_defaults(command=run_context)
     retrieval = add_command(commands, "retrieval", "nDCG, MRR and recall of BM25, dense, fused and reranked search")
-    retrieval.epilog = "example: python -m eval retrieval --data shared/data/scifact --limit 100 --against top_k=50"
+    retrieval.epilog = "example: python -m eval retrieval --data path/to/scifact --limit 100 --against top_k=50"
     add_sets(retrieval)
     add_configurations(retrieval)
     retrieval.set_defaults(command=run_retrieval)

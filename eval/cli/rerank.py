@@ -14,9 +14,7 @@ def add_to(commands: Commands) -> None:
     command = add_command(
         commands, "rerank", "what a cross-encoder adds to late interaction, within its deadline or not"
     )
-    command.epilog = (
-        "example: python -m eval rerank --data shared/data/scifact --model cross-encoder/ms-marco-MiniLM-L6-v2"
-    )
+    command.epilog = "example: python -m eval rerank --data path/to/scifact --model cross-encoder/ms-marco-MiniLM-L6-v2"
     add_sets(command)
     command.add_argument("--model", metavar="MODEL", help="a path, hub id or address; default: RAGOPT_RERANK_MODEL")
     command.set_defaults(command=run)

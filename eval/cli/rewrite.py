@@ -14,7 +14,7 @@ def add_to(commands: Commands) -> None:
     rewrite = add_command(
         commands, "rewrite", "follow-ups rewritten, beside the last turn alone and a person's rewrite"
     )
-    rewrite.epilog = "example: python -m eval rewrite --data shared/data/mtrag_rewrite"
+    rewrite.epilog = "example: python -m eval rewrite --data path/to/mtrag_rewrite"
     add_sets(rewrite)
     rewrite.add_argument(
         "--fit-with",

@@ -13,7 +13,7 @@ from eval.cli.output import show
 def add_to(commands: Commands) -> None:
     """Add both."""
     routing = add_command(commands, "routing", "cost against quality of routing by difficulty, beside other orders")
-    routing.epilog = "example: python -m eval routing --data shared/data/routellm_mmlu"
+    routing.epilog = "example: python -m eval routing --data path/to/routellm_mmlu"
     add_sets(routing)
     add_vectors(routing)
     routing.add_argument("--documents", type=positive, metavar="N", help="the judged documents and N others only")

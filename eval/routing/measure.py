@@ -69,6 +69,8 @@ async def measure(folder: Path, job: RoutingJob, *, encode: Encode = shipped_vec
     """Return the report of one folder. Raises: `DatasetError`, `EvaluationError`."""
     scorer = shipped_difficulty()
     if is_routing_set(folder):
+        if job.limit is not None:
+            raise DatasetError(f"{folder.name}: recorded outcomes are measured whole: leave out --limit")
         dataset = read_routing_set(folder)
         vectors = await vectors_of(dataset.texts, encode, kept=job.vectors)
         return report_of(scored_prompts(dataset, vectors, scorer=scorer, seed=job.seed), job)

@@ -29,7 +29,8 @@ def tier_lines(tuning: TierTuning | None, *, seed: int) -> Iterator[str]:
         usd, quality = usd_per_1000(row), percent(bootstrap(row.quality.tolist(), seed=seed))
         yield f"| {name} | {row.setting.label()} | {usd:.2f} | {quality} | {kept} |"
     yield ""
-    yield "`knobs.toml` sets the difficulties. The tier of a model is its own setting; for `balanced`:"
+    yield "`knobs.toml` sets the difficulties. The tier of a model is its own setting; two tiers take two entries."
+    yield "For `balanced`:"
     yield ""
     for model, tiers in tier_advice(tuning.profiles["balanced"]):
         yield f"- `{model}`: {' and '.join(tiers)}"

@@ -178,6 +178,13 @@ def test_a_routing_set_is_reported_beside_other_orders(tmp_path: Path) -> None:
     assert job.vectors.is_file()
 
 
+def test_recorded_outcomes_are_measured_whole(tmp_path: Path) -> None:
+    """The first prompts of such a set are all of one domain."""
+    (tmp_path / "routing.jsonl").write_text('{"id": "1", "prompt": "x", "correct": {"a": true, "b": false}}\n')
+    with pytest.raises(DatasetError, match="--limit"):
+        asyncio.run(measure(tmp_path, RoutingJob(1), encode=some_vectors))
+
+
 def test_kept_vectors_of_other_texts_are_refused(tmp_path: Path) -> None:
     """A file of another set would give figures that mean nothing."""
     kept = tmp_path / "kept.npz"
