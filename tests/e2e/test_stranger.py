@@ -80,7 +80,8 @@ def prepared(desk: Desk) -> dict[str, str]:
     with desk.service.client() as client:
         document = {"id": "handbook", "text": HANDBOOK}
         job = said_by(client, "/ingest", {"documents": [document], "wait": False})
-        said_by(client, "/ingest", {"documents": [document], "collection": "handbook"})
+        for collection in ("handbook", "mail"):
+            said_by(client, "/ingest", {"documents": [document], "collection": collection})
         asked = {"question": "Who approves receipts?", "collection": "handbook", "cache": "off"}
         answer = said_by(client, "/answer", {**asked, "conversation_id": "my-chat"})
         said_by(client, "/feedback", {"answer_id": answer["id"], "rating": "up"})

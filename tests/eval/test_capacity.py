@@ -34,16 +34,16 @@ def test_the_figures_are_those_of_the_performance_page() -> None:
     for chunks, ms in FIGURES.search_ms.items():
         assert any(line.startswith(f"| {chunks:,} |") and f"| {ms} |" in line for line in page.splitlines())
     assert f"] | {FIGURES.answer_ms:g} | {FIGURES.loop_ms:g} |" in page
-    for said in ("6.6 kB", "| 7.3 |", "88 %", "| 570 [", "| 1.06 ["):
+    for said in ("5.7 kB", "| 6.5 |", "87 %", "| 570 [", "| 1.06 ["):
         assert said in page
 
 
 def test_twice_as_much_needs_twice_as_much() -> None:
     """Processors follow answers, disk follows chunks and copies, and rounding is always up."""
-    assert needed("service, processors", AIM) == "5 cores"
-    assert needed("service, processors", replace(AIM, answers_per_s=200)) == "9 cores"
-    assert needed("Qdrant, disk", AIM) == "15 GB"
-    assert needed("Qdrant, disk", replace(AIM, copies=4)) == "29 GB"
+    assert needed("service, processors", AIM) == "7 cores"
+    assert needed("service, processors", replace(AIM, answers_per_s=200)) == "14 cores"
+    assert needed("Qdrant, disk", AIM) == "13 GB"
+    assert needed("Qdrant, disk", replace(AIM, copies=4)) == "26 GB"
     assert (whole(1, 600, 0.6), whole(1, 601, 0.6)) == (1, 2)
 
 
