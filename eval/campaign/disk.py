@@ -25,7 +25,7 @@ from tqdm import tqdm
 from eval.bench.service import RunningService, running_service, source_root
 from eval.campaign.experiment import Size
 from eval.campaign.inspecting import Known, client_of, inspect
-from eval.campaign.traffic import NAMES, Traffic, ingest, traffic
+from eval.campaign.traffic import NAMES, Traffic, ask, ingest, traffic
 from eval.errors import BenchError
 from eval.intervals import Interval, exact
 from eval.report import Report, as_json
@@ -35,6 +35,7 @@ ROUNDS = 20
 DISK_MIB = 768
 FULL_S = 1.5
 RECOVERS_S = 20.0
+SETTLES_S = 0.5
 PIECE_BYTES = 1 << 20
 # Half of what the service wants to have left: it refuses to write, and what it has begun still fits.
 LITTLE_BYTES = LEAST_FREE_BYTES // 2
@@ -57,6 +58,14 @@ class Filling:
         with suppress(OSError), (self.disk / "filler").open("wb", buffering=0) as filler:
             while shutil.disk_usage(self.disk).free > leave_bytes:
                 filler.write(bytes(PIECE_BYTES))
+
+    def settle(self) -> None:
+        """Return once as much of the disk is used as half a second before."""
+        used, before = shutil.disk_usage(self.disk).used, -1
+        until = time.monotonic() + RECOVERS_S
+        while used != before and time.monotonic() < until:
+            time.sleep(SETTLES_S)
+            used, before = shutil.disk_usage(self.disk).used, used
 
     def empty(self) -> None:
         """Give the room back."""
@@ -102,12 +111,19 @@ def filled(disk: Path, rounds: int, *, seed: int) -> Report:
 
 
 def begin(run: Filling, service: RunningService, *, number: int) -> None:
-    """Ingest the documents that the traffic then changes; in later rounds, look at what the one before has left."""
+    """Ingest the documents that the traffic then changes; in later rounds, look at what the one before has left.
+
+    One question opens the cache's store. In memory, as this disk is, a hole that is read through a mapping takes a
+    page: to open a store takes a hundred megabytes here, and none on a disk. So the disk fills once both are open.
+    """
     if number:
         inspect(run.known, service)
-        return
+    clients = Traffic(service, run.known.journal, run.known.faults)
     with client_of(service) as client:
-        ingest(Traffic(service, run.known.journal, run.known.faults), client, NAMES)
+        if not number:
+            ingest(clients, client, NAMES)
+        ask(clients, client, run.known.draw)
+    run.settle()
 
 
 def served(run: Filling) -> AbstractContextManager[RunningService]:
