@@ -28,9 +28,10 @@ class Checks:
 
     policy: of the collection, for claims that nothing supports. judge: names what judged them. dropped: sentences left
     out because nothing supports them. cut: left out beyond `max_sentences`, which is what was asked for; sentences:
-    delivered. corrections: how often a model was asked to mend its answer. harmful: sentences that give harmful
-    content; withheld: those of them that were left out, which `dropped` counts too. personal_data: how much of each
-    kind was found in what was released, and replaced where the policy says so; empty where it is not looked for.
+    delivered. max_output_tokens: asked for; the usage says what was delivered. corrections: how often a model was
+    asked to mend its answer. harmful: sentences that give harmful content; withheld: those of them that were left out,
+    which `dropped` counts too. personal_data: how much of each kind was found in what was released, and replaced where
+    the policy says so; empty where it is not looked for.
     """
 
     policy: str = "flag"
@@ -39,6 +40,7 @@ class Checks:
     cut: int = 0
     max_sentences: int | None = None
     sentences: int = 0
+    max_output_tokens: int | None = None
     corrections: int = 0
     harmful: int = 0
     withheld: int = 0

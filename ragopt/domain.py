@@ -111,6 +111,7 @@ class Question:
     summary: of the first turns of `history`, kept from an earlier turn; None where none is.
     reader: who it is asked for, which decides what documents it may be answered from. acting_for: the principals that
     the request named, as the audit log tells them.
+    max_output_tokens: what the request bounds its answer to, None where it leaves that to the settings.
     max_sentences: of the answer, None for no bound. answer_schema: the JSON schema that the answer is to match, as
     JSON; "" for an answer in words.
     """

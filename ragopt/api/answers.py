@@ -142,7 +142,8 @@ async def understood(request: Request, body: AnswerRequest, *, instructions: str
     question = applied(question, assignment)
     if assignment is not None:
         trace.note(variant=assignment.name)
-    taken = await within_rate(request, caller, tokens=likely_tokens(question))
+    tokens = likely_tokens(question, usual_output=settings.max_output_tokens)
+    taken = await within_rate(request, caller, tokens=tokens)
     await shared.service.accounts.meter.check(question)
     return Asked(
         question, body.conversation_id, deadline(request), trace, kept, tokens_taken=taken, assignment=assignment

@@ -37,7 +37,7 @@ def question_of(body: AnswerRequest, caller: ApiKey, *, kept: Conversation, sett
         history=kept.turns or turns(body),
         summary=kept.summary,
         model=body.model,
-        max_output_tokens=min(body.max_output_tokens or settings.max_output_tokens, settings.max_output_tokens),
+        max_output_tokens=min(body.max_output_tokens, settings.max_output_tokens) if body.max_output_tokens else None,
         cache=body.cache,
         cache_similar=body.cache_policy.semantic,
         cache_max_wrong=body.cache_policy.max_wrong or 1.0,

@@ -54,11 +54,14 @@ def limit_of(caller: ApiKey, defaults: LimitSettings) -> RateLimit:
     return RateLimit(rpm, tpm)
 
 
-def likely_tokens(question: Question) -> int:
-    """Return how many tokens an answer may use at most, about: its prompt, and as much output as it may have."""
+def likely_tokens(question: Question, *, usual_output: int) -> int:
+    """Return how many tokens an answer may use at most, about: its prompt, and as much output as it may have.
+
+    usual_output: what it may have where the question does not say.
+    """
     said = len(question.text) + len(question.instructions) + sum(len(turn.content) for turn in question.history)
     prompt = INSTRUCTION_TOKENS + said // CHARS_PER_TOKEN + question.knobs.context_tokens
-    return prompt + (question.max_output_tokens or 0)
+    return prompt + (question.max_output_tokens or usual_output)
 
 
 def refusal(taken: Taken) -> str:

@@ -200,6 +200,7 @@ class ChecksOut(Wire):
     cut: int
     max_sentences: int | None
     sentences: int
+    max_output_tokens: int | None
     corrections: int
     harmful: int
     withheld: int

@@ -120,6 +120,7 @@ class Checking:
             cut=self.cut,
             max_sentences=question.max_sentences,
             sentences=self.sentences,
+            max_output_tokens=question.max_output_tokens,
             harmful=self.harm.found,
             withheld=self.harm.withheld,
             personal_data=dict(sorted(self.personal.counts.items())),

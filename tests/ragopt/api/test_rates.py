@@ -90,7 +90,8 @@ def test_a_key_s_own_limits_win() -> None:
 def test_likely_tokens_are_the_prompt_and_the_output() -> None:
     """Instructions, question, history, passages, and the longest answer."""
     asked = Question("x" * 40, "t", history=(Turn("user", "y" * 400),), knobs=QueryKnobs(context_tokens=500))
-    assert likely_tokens(replace(asked, max_output_tokens=64)) == 200 + 110 + 500 + 64
+    assert likely_tokens(replace(asked, max_output_tokens=64), usual_output=900) == 200 + 110 + 500 + 64
+    assert likely_tokens(asked, usual_output=900) == 200 + 110 + 500 + 900
 
 
 def test_headers_never_tell_less_than_nothing() -> None:

@@ -165,6 +165,13 @@ def test_sentences_beyond_the_bound_are_cut() -> None:
     assert [item.n for item in cited.citations] == [1]
 
 
+def test_the_bound_in_tokens_is_told() -> None:
+    """What the request asked for stands in the checks; the usage beside them says what came."""
+    _, bound = checked([ANSWER], max_output_tokens=40)
+    _, unbound = checked([ANSWER])
+    assert (bound.checks.max_output_tokens, unbound.checks.max_output_tokens) == (40, None)
+
+
 FACT = FactSettings(pattern="refunds? take", value="10 days")
 
 
