@@ -283,7 +283,7 @@ def load_settings(*, data_dir: Path | None = None, host: str | None = None, port
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise ConfigError("; ".join(setting_problem(item["loc"], item["msg"]) for item in error.errors())) from None
+        raise ConfigError("; ".join(setting_problems(error))) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     refuse_unknown_variables()
@@ -327,9 +327,16 @@ def configured_key(model: ModelSettings) -> SecretStr | None:
     return None if value is None else SecretStr(value)
 
 
-def setting_problem(location: tuple[int | str, ...], message: str) -> str:
-    """Return one line that names the setting by its environment variable and says what is wrong with it."""
-    return f"RAGOPT_{'__'.join(str(part).upper() for part in location)}: {message}"
+def setting_problems(error: ValidationError) -> Iterator[str]:
+    """Yield a line for each wrong setting that names its environment variable and says what is wrong with it.
+
+    pydantic counts a tuple without its wrong items: that it is too short then is no mistake of its own.
+    """
+    found = [(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+    for location, kind, message in found:
+        inside = any(other[: len(location)] == location and other != location for other, _, _ in found)
+        if not (kind == "too_short" and inside):
+            yield f"RAGOPT_{'__'.join(str(part).upper() for part in location)}: {message}"
 
 
 def refuse_unknown_variables() -> None:

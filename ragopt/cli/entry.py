@@ -105,7 +105,13 @@ def guarded(command: Command, arguments: argparse.Namespace, *, name: str) -> in
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        complain(f"ragopt {name}: {error}")
+        complain(f"ragopt {name}: {said_of(error)}")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def said_of(error: OSError) -> str:
+    """Return what the system refused, as "FILE: no such file or directory" where it names a file."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason

@@ -94,6 +94,16 @@ def test_a_wrong_setting_is_named(variables: dict[str, str], said: str) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize("shares", [(1,), (1, -1)])
+def test_a_list_with_a_wrong_entry_is_not_called_too_short(tmp_path: Path, shares: tuple[int, ...]) -> None:
+    """Only one that is too short is."""
+    entries = [f'[[experiments.variants]]\nname = "{at}"\nshare = {share}\n' for at, share in enumerate(shares)]
+    text = '[[experiments]]\nname = "e"\n' + "".join(entries)
+    with environment(RAGOPT_CONFIG=written(tmp_path, text)), pytest.raises(ConfigError) as raised:
+        load_settings()
+    assert ("at least 2 items" in str(raised.value)) is (len(shares) < 2)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

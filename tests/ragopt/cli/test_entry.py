@@ -81,6 +81,9 @@ def test_failures_are_one_line(tmp_path: Path) -> None:
             "RAGOPT_PORT": ragopt("config", "check", cwd=tmp_path, RAGOPT_PORT="high"),
             "RAGOPT_PROT": ragopt_here("config", "check", cwd=tmp_path, RAGOPT_PROT="1"),
             "no such file": ragopt_here("ingest", "nowhere.md", cwd=tmp_path),
+            "nowhere.jsonl: no such file or directory\n": ragopt_here(
+                "batch", "nowhere.jsonl", "--out", "results.jsonl", cwd=tmp_path
+            ),
             "RAGOPT_API_KEY": ragopt_here("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path),
             "127.0.0.1:9": ragopt_here("ask", "Why?", "--url", "http://127.0.0.1:9", cwd=tmp_path, RAGOPT_API_KEY="k"),
             "which serves no HTTP": ragopt_here("ask", "Why?", "--data-dir", "held", cwd=tmp_path),
