@@ -22,6 +22,8 @@ from ragopt.errors import (
     ProviderUnavailable,
     RagoptError,
 )
+from ragopt.money.ledger import usd
+from ragopt.providers.usage import NOTHING_USED
 from ragopt.state.batch_records import BatchInfo, BatchResult, Part, SharedCall
 from ragopt.state.batches import CHUNK, Claim
 
@@ -33,6 +35,8 @@ HOPELESS_S = 3 * 86_400
 GROWTH = 1.5
 # The providers are asked again after so many live calls of each place.
 LIVE_A_TURN = 32
+# In the ledger, of a call whose batch ended before its provider's.
+ABANDONED = "abandoned"
 STOPPED = ProviderUnavailable("the batch was ended before this call was sent")
 
 
@@ -230,12 +234,20 @@ class Work:
         self.changed = True
 
     async def abandon(self, reason: str) -> None:
-        """End a batch that cannot be gone on with: what has a result keeps it, and what is held is given back."""
+        """End a batch that cannot be gone on with: what has a result keeps it, and what waited costs nothing.
+
+        What a provider was sent counts as the most that it can cost: nobody reads its bill any more.
+        """
         store = self.desk.store
         for call in (await store.calls(self.id)).values():
-            if call.hold is not None:
-                (item,) = await store.items(self.id, call.items[:1])
-                await self.desk.reservation(self.id, call, item.question).release()
+            if call.hold is None:
+                continue
+            (item,) = await store.items(self.id, call.items[:1])
+            reservation = self.desk.reservation(self.id, call, item.question)
+            if call.state == "waiting":
+                await reservation.release()
+            else:
+                await reservation.settle(NOTHING_USED, usd(call.hold.nano), "error", error=ABANDONED)
         await self.desk.flush()
         await store.finish(self.id, "failed", error=reason)
         await store.close(self.claim)

@@ -34,6 +34,25 @@ def test_a_call_that_failed_or_expired_has_a_row_without_tokens(
     in_office(redis_url, scenario, Model("bad", dialect, fault=fault), budgets=[budget()])
 
 
+def test_a_call_that_a_provider_has_when_its_batch_is_given_up_counts_as_the_most_it_can_cost(redis_url: str) -> None:
+    """A budget never counts too little; the row says that nobody knows the tokens."""
+
+    async def scenario(office: Office) -> None:
+        await office.accept(ask(CATS), ask(FEE), live=False)
+        (claim,) = await office.desk.store.claim()
+        work = Work(office.desk, claim)
+        while not any(call.state == "sent" for call in work.calls.values()):
+            await work.turn()
+            work.calls = await office.desk.store.calls(work.id)
+        most = sum(call.hold.nano for call in work.calls.values() if call.hold is not None)
+        await work.abandon("a fault of ours")
+        assert (await office.held(), await office.spent()) == (0, most)
+        rows = await office.desk.accounts.ledger.rows()
+        assert [(row["outcome"], row["error"], row["input_tokens"]) for row in rows] == [("error", "abandoned", 0)] * 2
+
+    in_office(redis_url, scenario, Model("small"), batch_s=500, budgets=[budget()])
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_call_whose_batch_was_refused_has_no_row(redis_url: str, dialect: str) -> None:
     """The provider took none of its calls: there is nothing to write down, and nothing is held."""
