@@ -1,7 +1,8 @@
 """`kill -9` of the service while it ingests, again and again: what was acknowledged must be there, whole, once.
 
 Each round sends a new edition of every document, some in requests of their own and some in
-batches, kills the service at a random moment, starts it again and looks at everything.
+batches, kills the service at a random moment, starts it again and looks at everything. In every second
+round the moment is counted from the first acknowledgement, so that there is something to lose.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ class CrashJob:
 
 @dataclass(slots=True)
 class Journal:
-    """What the client knows: per document the newest edition sent and the newest acknowledged; -1 for none."""
+    """What the client knows: per document the newest edition sent and the newest acknowledged; -1 for none.
+
+    told: set by the next acknowledgement.
+    """
 
     sent: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    told: threading.Event = field(default_factory=threading.Event)
 
     def send(self, ids: Sequence[str], edition: int) -> None:
         """Note that an edition is on its way."""
@@ -59,6 +64,7 @@ class Journal:
         """Note that the service said it is stored."""
         with self.lock:
             self.acknowledged.update(dict.fromkeys(ids, edition))
+        self.told.set()
 
 
 @dataclass(slots=True)
@@ -109,12 +115,24 @@ def warmed_up(folder: Path, ids: Sequence[str], journal: Journal) -> float:
 def ingest_until_killed(
     service: RunningService, ids: Sequence[str], *, edition: int, journal: Journal, kill: tuple[Path, float]
 ) -> None:
-    """Send an edition of every document and kill the service `kill[1]` seconds after the first byte."""
+    """Send an edition of every document and kill the service `kill[1]` seconds after the first byte.
+
+    Of an even edition, after the first acknowledgement.
+    """
     data_dir, delay_s = kill
     running = read_running(data_dir)
     if running is None:
         raise BenchError("the service does not hold its data dir")
-    killer = threading.Timer(delay_s, os.kill, (running.pid, signal.SIGKILL))
+    pid = running.pid
+    journal.told.clear()
+
+    def late() -> None:
+        if edition % 2 == 0:
+            journal.told.wait(REQUEST_TIMEOUT_S)
+        time.sleep(delay_s)
+        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=late)
     killer.start()
     ingest(service, ids, edition=edition, journal=journal)
     killer.join()
