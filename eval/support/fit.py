@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eval.cache.sets import read_question_set
 from eval.datasets import digest_of, jsonl_in, read_dataset
 from eval.errors import EvaluationError
 from eval.intervals import exact
@@ -25,6 +26,7 @@ from eval.support.pairs import labelled_pairs, made_cases, made_pairs
 from eval.support.parts import MADE_SHARES, free_documents, tenth, training_cases
 from eval.support.rows import ClaimRow, rows_of_cases
 from eval.support.sets import ClaimCase, claims_file, read_claim_set
+from eval.support.worded import concluded_pairs, question_pairs
 from indexes.pair_model import PairModel
 from ragopt.config import cache_dir
 from ragopt.stages.cite.calibration import CALIBRATION
@@ -33,16 +35,18 @@ from ragopt.stages.cite.calibration import CALIBRATION
 NETWORK_TENTHS = range(6)
 LONGEST_PAIR_WORDS = 90
 CALIBRATION_MADE = 250
+# Whose answers may be learned from: those of SQuAD's questions may not.
+ANSWERS_LEARNED_FROM = frozenset({"clapnq", "pubmedqa"})
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FitSupportJob:
-    """What to fit on: folders of labelled claims, and of documents and answers. made: pairs made from documents.
+    """What to fit on: folders of labelled claims, of documents and answers, and of question pairs.
 
-    without: sets that nothing is learned from,
-    for measuring on them. network: a folder with a trained one, whose calibration alone is fitted anew.
+    made: pairs made from documents. without: sets that nothing is learned from, for measuring on them. network: a
+    folder with a trained one, whose calibration alone is fitted anew.
     """
 
     folders: tuple[Path, ...]
@@ -108,13 +112,20 @@ def gathered(job: FitSupportJob) -> Material:
             labelled += [case for case in cases if tenth(case) not in NETWORK_TENTHS]
             trained_on[name] = claims.digest
             continue
+        if is_question_set(folder):
+            questions = read_question_set(folder)
+            pairs += question_pairs(questions, seed=job.seed)
+            trained_on[name] = questions.digest
+            continue
         dataset = read_dataset(folder)
         documents = free_documents(dataset)
         half = len(documents) // 2
         count = round(job.made * MADE_SHARES.get(name, 0.2))
         pairs += made_pairs(documents[:half], count=count, source=name, seed=job.seed)
         made += made_cases(documents[half:], count=CALIBRATION_MADE, source=name, seed=job.seed)
-        pairs += [*answered_pairs(folder, seed=job.seed)] if has_answers(folder) else []
+        if name in ANSWERS_LEARNED_FROM:
+            pairs += answered_pairs(folder, seed=job.seed)
+            pairs += concluded_pairs(dataset, folder, seed=job.seed)
         trained_on[name] = digest_of(dataset)
     short = [pair for pair in pairs if len(pair.a.split()) + len(pair.b.split()) <= LONGEST_PAIR_WORDS]
     return Material(balanced(short), labelled, made, trained_on)
@@ -122,12 +133,12 @@ def gathered(job: FitSupportJob) -> Material:
 
 def is_claim_set(folder: Path) -> bool:
     """Return whether a folder holds labelled claims rather than documents."""
-    return jsonl_in(folder, "corpus") is None and bool(claims_file(folder))
+    return jsonl_in(folder, "corpus") is None and not is_question_set(folder) and bool(claims_file(folder))
 
 
-def has_answers(folder: Path) -> bool:
-    """Return whether a folder has answers that may be learned from: those of SQuAD's questions may not."""
-    return folder.resolve().name == "clapnq"
+def is_question_set(folder: Path) -> bool:
+    """Return whether a folder holds pairs of questions."""
+    return jsonl_in(folder, "pairs") is not None
 
 
 def balanced(pairs: Sequence[Pair]) -> list[Pair]:
