@@ -26,13 +26,14 @@ QUESTION_PAIRS = 6_000
 
 
 def concluded_pairs(dataset: Dataset, folder: Path, *, seed: int) -> Iterator[Pair]:
-    """Yield pairs of a folder whose `answers` are the conclusions that authors drew from a document; none elsewhere.
+    """Yield pairs of a folder whose `answers` are the conclusions that authors drew from a judged document.
 
     Each claim of a conclusion beside the likeliest sentences of its document carries, with a planted fault it does
     not; beside those of another document it does not either. Raises: `DatasetError`.
     """
     rng = np.random.default_rng(seed)
-    rows = [row for row in rows_of(jsonl_file(folder, "answers")) if "conclusion" in row.fields]
+    answers = rows_of(jsonl_file(folder, "answers"))
+    rows = [row for row in answers if "conclusion" in row.fields and row.text("query_id") in dataset.qrels]
     texts = {document.id: document.text for document in dataset.documents}
     sources = [next(iter(dataset.qrels[row.text("query_id")])) for row in rows]
     units = {source: Units([passage_of_text(texts[source])]) for source in dict.fromkeys(sources)}

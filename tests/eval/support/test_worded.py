@@ -57,8 +57,8 @@ def test_conclusions_are_carried_by_their_own_abstract(abstracts: Path) -> None:
 
 
 def test_answers_that_are_no_conclusions_make_no_pairs(abstracts: Path) -> None:
-    """A folder with answers of another kind gives none."""
-    lines(abstracts / "answers.jsonl", [{"query_id": "qa", "answers": ["40"]}])
+    """Answers of another kind give none, nor does a conclusion from no document."""
+    lines(abstracts / "answers.jsonl", [{"query_id": "qa", "answers": ["40"]}, {"query_id": "qz", "conclusion": "So."}])
     assert list(concluded_pairs(read_dataset(abstracts), abstracts, seed=0)) == []
 
 
